@@ -1,0 +1,1 @@
+//! The Kubernetes API of Coalition: types, conditions, names, schemas.

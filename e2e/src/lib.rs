@@ -1,0 +1,1 @@
+//! Harness for whole runs: start, kill, damage, check invariants.

@@ -1,0 +1,52 @@
+//! `cargo xtask setup`: everything the build and the tests need, pinned, in the cache folder.
+//!
+//! Other verbs call the same functions for the parts they need, so nobody has to remember to run this first.
+
+pub mod libtorch;
+pub mod peers;
+pub mod tools;
+
+use crate::cache::Cache;
+use crate::{need, say};
+use anyhow::Result;
+use std::time::Instant;
+
+/// Options of `setup`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask setup            what the build and the gate need (about 600 MB to fetch, once)\n  \
+    cargo xtask setup --build    only what `cargo build` needs: libtorch\n  \
+    cargo xtask setup --peers    also the Python side of the benchmarks (about 5 GB)\n\n\
+    Everything goes to $COALITION_CACHE (else ~/.cache/coalition); the clone gets one link, .libtorch.")]
+pub struct Args {
+    /// Only what a build needs (libtorch), not the tools of the tests
+    #[arg(long)]
+    build: bool,
+    /// Also the Python environment the benchmarks compare with (PyTorch, transformers)
+    #[arg(long, conflicts_with = "build")]
+    peers: bool,
+}
+
+/// Installs what is missing and says what was there.
+pub fn run(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    need::all(&[&need::CC, &need::CXX, &need::PYTHON])?;
+    let cache = Cache::open()?;
+    let torch = libtorch::install(&cache)?;
+    libtorch::link(&torch)?;
+    say::good(&format!("libtorch {} in {}", libtorch::VERSION, torch.display()));
+    if !args.build {
+        for tool in tools::CARGO_TOOLS {
+            let at = tools::cargo_tool(&cache, tool)?;
+            say::good(&format!("{} {} in {}", tool.package, tool.version, at.display()));
+        }
+        let at = tools::s3_server(&cache)?;
+        say::good(&format!("versitygw in {}", at.display()));
+    }
+    if args.peers {
+        let at = peers::install(&cache)?;
+        say::good(&format!("Python peers in {}", at.display()));
+    }
+    say::line(&format!("set up in {}", say::time(start.elapsed())));
+    Ok(())
+}

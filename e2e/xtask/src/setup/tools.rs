@@ -1,0 +1,83 @@
+//! Tools of the tests, built from pinned versions: cargo plugins by version, Go programs by the hash of their go.sum.
+
+use crate::build::root;
+use crate::cache::{Cache, key};
+use crate::{need, proc, say};
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// A cargo plugin.
+pub struct CargoTool {
+    /// Package and program name.
+    pub package: &'static str,
+    /// Pinned version.
+    pub version: &'static str,
+    /// Extra arguments of `cargo install`.
+    options: &'static [&'static str],
+    /// Measured build time on two cores, to announce.
+    minutes: &'static str,
+}
+
+/// The test runner: a process per test, time limits, the slowest tests.
+pub const NEXTEST: CargoTool = CargoTool {
+    package: "cargo-nextest",
+    version: "0.9.151",
+    // Without self-update: this copy is pinned.
+    options: &["--no-default-features", "--features", "default-no-update"],
+    minutes: "2 minutes",
+};
+/// Licences, bans and sources of dependencies.
+pub const DENY: CargoTool =
+    CargoTool { package: "cargo-deny", version: "0.20.2", options: &[], minutes: "1 minute" };
+/// All of them.
+pub const CARGO_TOOLS: [&CargoTool; 2] = [&NEXTEST, &DENY];
+
+/// Builds `tool` if the cache lacks it and returns its program.
+pub fn cargo_tool(cache: &Cache, tool: &CargoTool) -> Result<PathBuf> {
+    let name = format!("{}-{}", tool.package, tool.version);
+    let entry = cache.install(&name, &name, |at| {
+        say::line(&format!("building {} {} (about {} on two cores, once)", tool.package, tool.version, tool.minutes));
+        let target = at.join("target");
+        let mut cargo = Command::new(crate::build::cargo_program());
+        // Not optimised and without debug information: it only starts programs, and builds in a third of the time.
+        cargo
+            .args(["install", "--locked", "--debug", "--version", tool.version, tool.package])
+            .args(tool.options)
+            .arg("--root")
+            .arg(at)
+            .arg("--target-dir")
+            .arg(&target)
+            .current_dir(at)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
+            .env("CARGO_INCREMENTAL", "0")
+            .env_remove("CARGO_BUILD_BUILD_DIR");
+        proc::run(&mut cargo, &format!("build {}", tool.package)).with_context(|| {
+            format!("{} {} could not be built; with a network running the same command again usually helps", tool.package, tool.version)
+        })?;
+        fs::remove_dir_all(&target).context("cannot remove the build folder of a tool")
+    })?;
+    Ok(entry.join("bin").join(tool.package))
+}
+
+/// Builds versitygw, the S3 server of the store tests, if the cache lacks it, and returns its program.
+pub fn s3_server(cache: &Cache) -> Result<PathBuf> {
+    let module = root().join("e2e/tools/s3");
+    let read = |file: &str| fs::read(module.join(file)).with_context(|| format!("cannot read e2e/tools/s3/{file}"));
+    let name = format!("go-s3-{}", key([read("go.mod")?.as_slice(), &read("go.sum")?]));
+    let entry = cache.install(&name, &name, |at| {
+        say::line("building versitygw, a small S3 server for the tests (fetches about 70 Go modules, 2 minutes on two cores, once)");
+        let mut go = Command::new(need::find(&need::GO)?);
+        go.args(["build", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o"])
+            .arg(at.join("versitygw"))
+            .arg("github.com/versity/versitygw/cmd/versitygw")
+            .current_dir(&module)
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "-mod=readonly");
+        proc::run(&mut go, "build versitygw").context(
+            "versitygw could not be built. Check `go version` (1.26 is wanted) and the network (go reads GOPROXY), and run the same command again",
+        )
+    })?;
+    Ok(entry.join("versitygw"))
+}

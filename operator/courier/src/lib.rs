@@ -1,0 +1,1 @@
+//! Moves contributions and checkpoints between sites: fetch, verify, hold, serve.

@@ -1,0 +1,1 @@
+//! What trainers talk to: HTTP and JSON, idempotent, fenced.

@@ -1,0 +1,1 @@
+//! The decisions: what a run needs next, as pure functions.

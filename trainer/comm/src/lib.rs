@@ -1,0 +1,1 @@
+//! Collectives inside one site: Local (threads) and Tcp.

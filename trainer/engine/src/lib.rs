@@ -1,0 +1,1 @@
+//! Stage-wise backward, accumulation, clipping, AdamW, schedules.

@@ -1,0 +1,1 @@
+//! Llama and Nemotron as lists of stages: functions of parameters and carry.

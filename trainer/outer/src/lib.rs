@@ -1,0 +1,1 @@
+//! The outer step: vector layout, difference, weighted mean, Nesterov, digests (pure).

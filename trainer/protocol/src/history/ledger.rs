@@ -1,0 +1,116 @@
+//! The data ledger (D24): who may use which positions of the data plan. Ranges move only by a record.
+//!
+//! Every position below the high water mark is in exactly one of: free, leased, used, (later: partial, skipped, lost).
+use std::collections::BTreeMap;
+
+use crate::{Incarnation, IntervalSet, Seq, SiteId};
+
+/// One lease: positions given to an incarnation by a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// To whom.
+    pub site: SiteId,
+    /// Under which incarnation.
+    pub incarnation: Incarnation,
+    /// What is left of it.
+    pub ranges: IntervalSet,
+}
+
+/// The ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    high_water: u64,
+    free: IntervalSet,
+    used: IntervalSet,
+    leases: BTreeMap<(SiteId, Seq), Lease>,
+}
+
+impl Ledger {
+    /// One past the highest position ever leased.
+    pub fn high_water(&self) -> u64 {
+        self.high_water
+    }
+    /// Positions below the high water mark that were returned.
+    pub fn free(&self) -> &IntervalSet {
+        &self.free
+    }
+    /// Positions used by committed contributions.
+    pub fn used(&self) -> &IntervalSet {
+        &self.used
+    }
+    /// Leases of `site`, by plan in rising order.
+    pub fn leases<'a>(&'a self, site: &'a SiteId) -> impl Iterator<Item = (Seq, &'a Lease)> {
+        self.leases.iter().filter(move |((s, _), _)| s == site).map(|((_, p), l)| (*p, l))
+    }
+    /// All leases.
+    pub fn all_leases(&self) -> impl Iterator<Item = (Seq, &Lease)> {
+        self.leases.iter().map(|((_, p), l)| (*p, l))
+    }
+    /// The next `n` positions to lease: returned ones first, then new ones.
+    pub fn next_free(&self, n: u64, taken: &IntervalSet) -> IntervalSet {
+        let again = self.free.difference(taken).first(n);
+        let start = self.high_water.max(taken.end());
+        again.union(&IntervalSet::span(start, start + (n - again.len())))
+    }
+
+    /// Leases `ranges`. Refuses positions that are leased or used, and gaps above the high water mark.
+    pub(super) fn lease(
+        &mut self,
+        site: &SiteId,
+        incarnation: Incarnation,
+        plan: Seq,
+        ranges: &IntervalSet,
+    ) -> Result<(), String> {
+        let fresh = IntervalSet::span(self.high_water, ranges.end().max(self.high_water));
+        let available = self.free.union(&fresh);
+        let taken = ranges.difference(&available);
+        if !taken.is_empty() {
+            return Err(format!("positions {:?} for {site} are not free", taken.intervals()));
+        }
+        self.free = available.difference(ranges);
+        self.high_water = self.high_water.max(ranges.end());
+        let lease = Lease { site: site.clone(), incarnation, ranges: ranges.clone() };
+        self.leases.insert((site.clone(), plan), lease);
+        Ok(())
+    }
+
+    /// Marks `used` as used; it must lie in the lease of (site, incarnation, plan).
+    pub(super) fn consume(
+        &mut self,
+        site: &SiteId,
+        incarnation: Incarnation,
+        plan: Seq,
+        used: &IntervalSet,
+    ) -> Result<(), String> {
+        let Some(lease) = self.leases.get_mut(&(site.clone(), plan)).filter(|l| l.incarnation == incarnation) else {
+            return Err(format!("{site} incarnation {incarnation} holds no lease of plan {plan}"));
+        };
+        if *used != lease.ranges.first(used.len()) {
+            return Err(format!("what {site} used of plan {plan} is not a prefix of its lease"));
+        }
+        lease.ranges = lease.ranges.difference(used);
+        self.used = self.used.union(used);
+        Ok(())
+    }
+
+    /// Returns what is left of the leases of `site` from plans up to and including `upto`.
+    pub(super) fn release(&mut self, site: &SiteId, upto: Seq) {
+        let keys: Vec<_> = self.leases.keys().filter(|(s, p)| s == site && *p <= upto).cloned().collect();
+        for k in keys {
+            if let Some(l) = self.leases.remove(&k) {
+                self.free = self.free.union(&l.ranges);
+            }
+        }
+    }
+
+    /// True if free, leased and used partition `[0, high water)`.
+    pub fn is_partition(&self) -> bool {
+        let mut sum = self.free.len() + self.used.len();
+        let mut all = self.free.union(&self.used);
+        for l in self.leases.values() {
+            sum += l.ranges.len();
+            all = all.union(&l.ranges);
+        }
+        sum == self.high_water && all == IntervalSet::span(0, self.high_water)
+    }
+}

@@ -1,0 +1,185 @@
+//! The fold over a run's records: what follows from the history, and the one check of what may be appended next.
+//!
+//! The hub checks with [`View::apply`] before it appends; sites check with the same function what they are shown. It knows
+//! nothing of reports, windows or time: those are the planner's.
+mod apply;
+mod error;
+mod ledger;
+
+use std::collections::BTreeMap;
+
+pub use error::Violation;
+pub use ledger::{Lease, Ledger};
+
+use crate::record::{Body, Genesis, Outer, Plan, Record, Step};
+use crate::sign::{PublicKey, SignedRecord};
+use crate::{Digest, Epoch, Incarnation, Round, RunId, Seq, SiteId};
+
+/// The newest record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Head {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its number.
+    pub seq: Seq,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// What the history says of one site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The newest incarnation assigned.
+    pub incarnation: Incarnation,
+    /// True once that incarnation is retired.
+    pub retired: bool,
+    /// Why it is set aside, if it is.
+    pub set_aside: Option<String>,
+    /// Omissions in a row: 0 or 1 (the second returns its ranges and counts from zero again, D18).
+    pub missed: u32,
+    /// The first round it may be planned for.
+    pub from_round: Round,
+}
+
+/// A commit: a record after which the outer state is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// The initial state, round 0.
+    Genesis,
+    /// An outer step.
+    Outer(Outer),
+    /// A round of a one-member plan.
+    Step(Step),
+}
+
+/// The fold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    run: RunId,
+    head: Head,
+    genesis: Genesis,
+    members: BTreeMap<SiteId, Member>,
+    plans: BTreeMap<Seq, Plan>,
+    open: BTreeMap<Round, Seq>,
+    commits: BTreeMap<Seq, (Round, Commit)>,
+    states: BTreeMap<Seq, (Digest, Vec<SiteId>)>,
+    ledger: Ledger,
+    tokens: u64,
+    norms: Vec<crate::Real>,
+    ended: Option<crate::record::End>,
+}
+
+impl View {
+    /// Folds a whole chain, checking every link, signature and transition.
+    pub fn replay<'a>(records: impl IntoIterator<Item = &'a SignedRecord>) -> Result<Option<Self>, Violation> {
+        let mut view: Option<Self> = None;
+        for r in records {
+            match &mut view {
+                None => view = Some(Self::start(r)?),
+                Some(v) => v.extend(r)?,
+            }
+        }
+        Ok(view)
+    }
+
+    /// Starts from a signed genesis record.
+    pub fn start(signed: &SignedRecord) -> Result<Self, Violation> {
+        let view = Self::genesis_of(&signed.record)?;
+        view.key().verify(signed)?;
+        Ok(view)
+    }
+
+    /// Applies the next signed record.
+    pub fn extend(&mut self, signed: &SignedRecord) -> Result<(), Violation> {
+        self.key().verify(signed)?;
+        self.apply(&signed.record)
+    }
+
+    /// The record that would append `body` to this head.
+    pub fn next(&self, body: Body) -> Record {
+        Record {
+            version: crate::record::VERSION,
+            run: self.run.clone(),
+            epoch: self.head.epoch,
+            seq: self.head.seq.next(),
+            parent: self.head.digest,
+            body,
+        }
+    }
+
+    /// The hub key named in genesis.
+    pub fn key(&self) -> PublicKey {
+        PublicKey(self.genesis.hub_key.clone())
+    }
+    /// The run.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+    /// The newest record.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+    /// What is fixed for the whole run.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+    /// Every site ever assigned.
+    pub fn members(&self) -> &BTreeMap<SiteId, Member> {
+        &self.members
+    }
+    /// The incarnation of `site`, unless retired or never assigned.
+    pub fn incarnation(&self, site: &SiteId) -> Option<Incarnation> {
+        self.members.get(site).filter(|m| !m.retired).map(|m| m.incarnation)
+    }
+    /// A plan by its record, open or not.
+    pub fn plan(&self, seq: Seq) -> Option<&Plan> {
+        self.plans.get(&seq)
+    }
+    /// Open plans in order of round: at most two.
+    pub fn open_plans(&self) -> impl Iterator<Item = (Seq, &Plan)> {
+        self.open.values().filter_map(|s| self.plans.get(s).map(|p| (*s, p)))
+    }
+    /// The open plan of the round that follows the last commit.
+    pub fn current_plan(&self) -> Option<(Seq, &Plan)> {
+        let seq = self.open.get(&self.last_round().next())?;
+        self.plans.get(seq).map(|p| (*seq, p))
+    }
+    /// Commits in order, each with its record and round; the first is genesis.
+    pub fn commits(&self) -> impl DoubleEndedIterator<Item = (Seq, Round, &Commit)> {
+        self.commits.iter().map(|(s, (r, c))| (*s, *r, c))
+    }
+    /// The newest commit.
+    pub fn last_commit(&self) -> (Seq, Round, &Commit) {
+        const GENESIS: Commit = Commit::Genesis;
+        self.commits().next_back().unwrap_or((Seq(0), Round(0), &GENESIS))
+    }
+    /// The round of the newest commit.
+    pub fn last_round(&self) -> Round {
+        self.last_commit().1
+    }
+    /// The fixed digest of the state after commit `of`, with its confirmers.
+    pub fn state(&self, of: Seq) -> Option<(Digest, &[SiteId])> {
+        self.states.get(&of).map(|(d, c)| (*d, c.as_slice()))
+    }
+    /// The data ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+    /// T: committed tokens.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
+    }
+    /// Norms of the newest included contributions, oldest first, at most [`NORM_WINDOW`].
+    pub fn norms(&self) -> &[crate::Real] {
+        &self.norms
+    }
+    /// The last record's body, once the run is over.
+    pub fn ended(&self) -> Option<&crate::record::End> {
+        self.ended.as_ref()
+    }
+}
+
+/// How many norms the running median of D14 looks back on. Wide enough that one odd round does not move it, short enough
+/// to follow the decay of ‖Δ‖ over a run.
+pub const NORM_WINDOW: usize = 64;

@@ -1,0 +1,24 @@
+//! The words every other crate speaks: records with canonical bytes and signatures, the fold over them, messages between
+//! hub, site and trainer, and the names of objects in a store.
+//!
+//! The definitions named D1 to D30 are those of the run-state document. This crate must never learn I/O, clocks,
+//! randomness sources, or Kubernetes.
+
+pub mod bits;
+pub mod canonical;
+pub mod digest;
+pub mod exit;
+pub mod history;
+pub mod ids;
+pub mod intervals;
+pub mod keys;
+pub mod messages;
+pub mod philox;
+pub mod real;
+pub mod record;
+pub mod sign;
+
+pub use digest::Digest;
+pub use ids::{Attempt, Epoch, Incarnation, Round, RunId, Seq, SiteId};
+pub use intervals::IntervalSet;
+pub use real::Real;
