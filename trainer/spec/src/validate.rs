@@ -1,1 +1,0 @@
-//! What must hold in a run, checked all at once.
