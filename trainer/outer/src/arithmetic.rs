@@ -1,0 +1,103 @@
+//! The arithmetic of D15 and D18, bit by bit the same everywhere: f32, round to nearest even, one rounding for each
+//! operation (no fused multiply-add), subnormals kept, sums in the order in which the record lists contributions.
+//!
+//! All functions work on any aligned pieces of the vectors, so a single chunk can be recomputed (D17).
+use std::hint::black_box;
+
+use crate::OuterError;
+
+/// A decoded contribution and the tokens it stands for.
+#[derive(Clone, Copy, Debug)]
+pub struct Weighted<'a> {
+    /// Dec(C): the same elements as θ and u are given.
+    pub delta: &'a [f32],
+    /// n_i.
+    pub tokens: u64,
+}
+
+/// Elements worked on at a time: the sum stays in the first-level cache (4 × 16 KiB with three inputs).
+const BLOCK: usize = 4096;
+
+fn same(what: &str, expected: usize, got: usize) -> Result<(), OuterError> {
+    if expected == got { Ok(()) } else { Err(OuterError::Length { what: what.to_owned(), expected, got }) }
+}
+
+/// Δ = θ − x (D12).
+pub fn difference(theta: &[f32], x: &[f32]) -> Result<Vec<f32>, OuterError> {
+    same("x", theta.len(), x.len())?;
+    Ok(theta.iter().zip(x).map(|(t, x)| t - x).collect())
+}
+
+/// w_i = f32(n_i / W), the quotient taken in f64; W = Σ n_i.
+pub fn weights(tokens: &[u64]) -> Result<Vec<f32>, OuterError> {
+    let total: u64 = tokens.iter().sum();
+    if total == 0 {
+        return Err(OuterError::NoTokens { contributions: tokens.len() });
+    }
+    Ok(tokens.iter().map(|n| (*n as f64 / total as f64) as f32).collect())
+}
+
+/// One outer step (D15): g = +0; g = g + w_i·Δ_i in the order given; u' = μ·u + g; θ' = θ − η·(g + μ·u').
+///
+/// Returns (θ', u'). `lr` (η) and `momentum` (μ) are rounded to f32 once.
+pub fn apply(
+    theta: &[f32],
+    u: &[f32],
+    contributions: &[Weighted<'_>],
+    lr: f64,
+    momentum: f64,
+) -> Result<(Vec<f32>, Vec<f32>), OuterError> {
+    same("the momentum", theta.len(), u.len())?;
+    for c in contributions {
+        same("a contribution", theta.len(), c.delta.len())?;
+    }
+    let w = weights(&contributions.iter().map(|c| c.tokens).collect::<Vec<_>>())?;
+    let (eta, mu) = (lr as f32, momentum as f32);
+    let mut next_theta = Vec::with_capacity(theta.len());
+    let mut next_u = Vec::with_capacity(theta.len());
+    let mut sum = [0.0f32; BLOCK];
+    for start in (0..theta.len()).step_by(BLOCK) {
+        let end = (start + BLOCK).min(theta.len());
+        let g = &mut sum[..end - start];
+        g.fill(0.0);
+        for (c, w) in contributions.iter().zip(&w) {
+            for (g, d) in g.iter_mut().zip(&c.delta[start..end]) {
+                *g += w * d;
+            }
+        }
+        for ((g, u), theta) in g.iter().zip(&u[start..end]).zip(&theta[start..end]) {
+            let u = mu * u + g;
+            next_u.push(u);
+            next_theta.push(theta - eta * (g + mu * u));
+        }
+    }
+    Ok((next_theta, next_u))
+}
+
+/// x ← x + (θ' − θ): how late work is carried over once (D18).
+pub fn shift(x: &mut [f32], theta: &[f32], next_theta: &[f32]) -> Result<(), OuterError> {
+    same("θ", x.len(), theta.len())?;
+    same("θ'", x.len(), next_theta.len())?;
+    for ((x, old), new) in x.iter_mut().zip(theta).zip(next_theta) {
+        *x += new - old;
+    }
+    Ok(())
+}
+
+/// Checks that this thread keeps subnormals and rounds each operation: a library that sets flush-to-zero would make this
+/// site disagree with all others.
+pub fn check() -> Result<(), OuterError> {
+    let smallest = f32::from_bits(1);
+    if (black_box(f32::MIN_POSITIVE) - black_box(f32::from_bits(0x007f_ffff))).to_bits() != 1 {
+        return Err(OuterError::Arithmetic("subnormal results become zero"));
+    }
+    if (black_box(smallest) * black_box(2.0f32)).to_bits() != 2 {
+        return Err(OuterError::Arithmetic("subnormal inputs become zero"));
+    }
+    // (1 + 2^-12)² − (1 + 2^-11) is 0 with a rounded product and 2^-24 with a fused one.
+    let a = black_box(1.0f32 + 1.0 / 4096.0);
+    if black_box(a * a) - black_box(1.0f32 + 1.0 / 2048.0) != 0.0 {
+        return Err(OuterError::Arithmetic("products are not rounded before they are added"));
+    }
+    Ok(())
+}

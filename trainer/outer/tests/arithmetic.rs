@@ -1,0 +1,140 @@
+//! D15 and D18 against an independent slow twin: every operation in f64, rounded to f32 once. For +, −, × of two f32 this
+//! is the correctly rounded result (f64 has more than 2·24 + 2 bits), whatever the compiler did to the fast version.
+#![allow(clippy::unwrap_used)]
+use coalition_outer::{OuterError, OuterState, Weighted, apply, arithmetic, chunks, difference, shift};
+use proptest::prelude::*;
+
+fn mul(a: f32, b: f32) -> f32 {
+    (f64::from(a) * f64::from(b)) as f32
+}
+fn add(a: f32, b: f32) -> f32 {
+    (f64::from(a) + f64::from(b)) as f32
+}
+
+fn twin(theta: &[f32], u: &[f32], c: &[(Vec<f32>, u64)], lr: f64, momentum: f64) -> (Vec<f32>, Vec<f32>) {
+    let total: u64 = c.iter().map(|c| c.1).sum();
+    let (mut t, mut v) = (Vec::new(), Vec::new());
+    for k in 0..theta.len() {
+        let mut g = 0.0f32;
+        for (d, n) in c {
+            g = add(g, mul((*n as f64 / total as f64) as f32, d[k]));
+        }
+        let un = add(mul(momentum as f32, u[k]), g);
+        t.push(add(theta[k], -mul(lr as f32, add(g, mul(momentum as f32, un)))));
+        v.push(un);
+    }
+    (t, v)
+}
+
+fn bits(v: &[f32]) -> Vec<u32> {
+    v.iter().map(|x| x.to_bits()).collect()
+}
+
+// Values of every size, subnormals and both zeros among them, so small that no sum overflows.
+fn value() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        4 => -2.0f32..2.0,
+        1 => -1e30f32..1e30,
+        1 => (0u32..0x0080_0000).prop_map(f32::from_bits),
+        1 => (0u32..0x0080_0000).prop_map(|b| -f32::from_bits(b)),
+        1 => Just(-0.0f32),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn equals_the_twin(
+        rows in prop::collection::vec(prop::collection::vec(value(), 6), 1..90),
+        tokens in prop::collection::vec(1u64..1_000_000, 4),
+        lr in 0.0f64..1.5,
+        momentum in 0.0f64..1.0,
+    ) {
+        let column = |n: usize| rows.iter().map(|r| r[n]).collect::<Vec<_>>();
+        let (theta, u) = (column(0), column(1));
+        let c: Vec<(Vec<f32>, u64)> = (0..4).map(|n| (column(2 + n), tokens[n])).collect();
+        let w: Vec<Weighted> = c.iter().map(|(d, n)| Weighted { delta: d, tokens: *n }).collect();
+        let fast = apply(&theta, &u, &w, lr, momentum).unwrap();
+        let slow = twin(&theta, &u, &c, lr, momentum);
+        prop_assert_eq!(bits(&fast.0), bits(&slow.0));
+        prop_assert_eq!(bits(&fast.1), bits(&slow.1));
+    }
+
+    #[test]
+    fn any_piece_can_be_recomputed(cut in 1usize..9000) {
+        let v = |k: u32| (0..9000u32).map(|n| ((n * 37 + k * 101) % 997) as f32 / 997.0 - 0.5).collect::<Vec<f32>>();
+        let (theta, u, a, b) = (v(1), v(2), v(3), v(4));
+        let part = |r: std::ops::Range<usize>| {
+            let w = [Weighted { delta: &a[r.clone()], tokens: 7 }, Weighted { delta: &b[r.clone()], tokens: 9 }];
+            apply(&theta[r.clone()], &u[r], &w, 0.7, 0.9).unwrap()
+        };
+        let whole = part(0..9000);
+        let (mut left, right) = (part(0..cut), part(cut..9000));
+        left.0.extend(right.0);
+        left.1.extend(right.1);
+        prop_assert_eq!(bits(&whole.0), bits(&left.0));
+        prop_assert_eq!(bits(&whole.1), bits(&left.1));
+    }
+}
+
+// Computed by a separate Python program that rounds each operation with struct.pack('<f').
+#[test]
+fn golden() {
+    let f = f32::from_bits;
+    let theta = [1.0, -0.5, f(3), f(0x4049_0fdb), 1e-38];
+    let u = [0.25, 0.0, f(5), -2.718_281_7, -1e-38];
+    let a = [0.1, -0.2, f(1), 1e-3, 1.175_494_4e-38];
+    let b = [0.3, 0.7, f(7), -5e-4, -1.175_494_4e-38];
+    let c = [-0.0, 1e-7, 0.0, 12345.678, 3e-39];
+    let w = [(&a, 3000), (&b, 5000), (&c, 100)].map(|(d, tokens)| Weighted { delta: d, tokens });
+    let (t, v) = apply(&theta, &u, &w, 0.7, 0.9).unwrap();
+    assert_eq!(bits(&t), GOLDEN_THETA, "θ'");
+    assert_eq!(bits(&v), GOLDEN_U, "u'");
+}
+const GOLDEN_THETA: [u32; 5] = [0x3f10_0cbe, 0xbf79_e676, 0x8000_0005, 0xc346_07ba, 0x00d4_211c];
+const GOLDEN_U: [u32; 5] = [0x3ee4_fa50, 0x3eb7_4f02, 0x0000_0008, 0x4315_f829, 0x8081_33f4];
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let v = [0.0f32; 3];
+    let short = [Weighted { delta: &v[..2], tokens: 1 }];
+    assert!(matches!(apply(&v, &v, &short, 0.7, 0.9), Err(OuterError::Length { expected: 3, got: 2, .. })));
+    assert!(matches!(apply(&v, &v[..1], &[], 0.7, 0.9), Err(OuterError::Length { .. })));
+    let none = [Weighted { delta: &v, tokens: 0 }];
+    assert_eq!(apply(&v, &v, &none, 0.7, 0.9), Err(OuterError::NoTokens { contributions: 1 }));
+    assert!(difference(&v, &v[..2]).is_err() && shift(&mut [0.0; 3], &v, &v[..2]).is_err());
+}
+
+#[test]
+fn this_machine_computes_as_d15_needs() {
+    assert_eq!(arithmetic::check(), Ok(()));
+}
+
+#[test]
+fn late_work_is_shifted_by_what_the_state_moved() {
+    let mut x = [1.0f32, 2.0, 3.0];
+    shift(&mut x, &[1.0, 1.0, 1.0], &[1.5, 0.5, 1.0]).unwrap();
+    assert_eq!(x, [1.5, 1.5, 3.0]);
+    assert_eq!(difference(&[1.0, 2.0], &[0.25, 3.0]).unwrap(), [0.75, -1.0]);
+}
+
+// Two chunks and a bit: recomputing one chunk gives what the whole step gave, and only a changed chunk differs.
+#[test]
+fn chunks_of_a_step_can_be_checked_one_by_one() {
+    let n = 2 * coalition_outer::layout::CHUNK + 4096;
+    let v = |k: u64| (0..n as u64).map(|i| ((i * 31 + k * 7) % 1009) as f32 / 1009.0 - 0.5).collect::<Vec<f32>>();
+    let before = OuterState::new(v(1), v(2)).unwrap();
+    let (a, b) = (v(3), v(4));
+    let w = [Weighted { delta: &a, tokens: 5 }, Weighted { delta: &b, tokens: 11 }];
+    let after = before.after(&w, 0.7, 0.9).unwrap();
+    let list = after.chunks();
+    assert_eq!(list.len(), 6);
+    for (k, d) in list.iter().enumerate() {
+        assert_eq!(before.recompute_chunk(k, &w, 0.7, 0.9).unwrap(), Some(*d), "chunk {k}");
+    }
+    assert_eq!(before.recompute_chunk(6, &w, 0.7, 0.9).unwrap(), None);
+    let (theta, mut u) = after.clone().into_parts();
+    u[n - 1] += 1.0;
+    let other = OuterState::new(theta, u).unwrap();
+    assert_eq!(chunks::differing(&list, &other.chunks()), [5]);
+    assert_ne!(after.digest(), other.digest());
+}
