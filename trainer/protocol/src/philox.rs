@@ -14,6 +14,8 @@ pub enum Purpose {
     Stage = 3,
     /// Faults in tests.
     Test = 4,
+    /// Choice of tokens when a model writes text.
+    Sample = 5,
 }
 
 const M0: u32 = 0xD251_1F53;
