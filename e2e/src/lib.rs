@@ -1,1 +1,3 @@
-//! Harness for whole runs: start, kill, damage, check invariants.
+//! Harness for whole runs: start, kill, damage, check invariants. Knows everybody; nobody knows it.
+
+pub mod ngram;

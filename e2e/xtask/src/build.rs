@@ -57,7 +57,8 @@ impl Builder {
         // What cargo told *us* about this package is nothing for the next cargo.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "CARGO_PRIMARY_PACKAGE" {
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "CARGO_PRIMARY_PACKAGE"
+            {
                 command.env_remove(&name);
             }
         }
@@ -74,16 +75,16 @@ impl Builder {
         let mut cargo = self.cargo();
         cargo.args(["build", "--locked", "-p", "coalition-cli", "-p", "coalition-trainer"]);
         proc::run(&mut cargo, "build the programs")?;
-        Ok(self.target_dir().join("debug"))
+        Ok(target_dir().join("debug"))
     }
+}
 
-    /// Where finished programs appear.
-    pub fn target_dir(&self) -> PathBuf {
-        ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
-            .iter()
-            .find_map(std::env::var_os)
-            .map_or_else(|| root().join("target"), |dir| root().join(dir))
-    }
+/// Where finished programs appear.
+pub fn target_dir() -> PathBuf {
+    ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"]
+        .iter()
+        .find_map(std::env::var_os)
+        .map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
 fn rustc_version() -> Result<String> {

@@ -25,7 +25,9 @@ impl Cache {
         let root = var("COALITION_CACHE")
             .or_else(|| var("XDG_CACHE_HOME").map(|d| d.join("coalition")))
             .or_else(|| var("HOME").map(|d| d.join(".cache/coalition")))
-            .context("no place for the cache: neither COALITION_CACHE nor HOME is set; set COALITION_CACHE to a folder")?;
+            .context(
+                "no place for the cache: neither COALITION_CACHE nor HOME is set; set COALITION_CACHE to a folder",
+            )?;
         Self::at(&root)
     }
 
@@ -77,7 +79,9 @@ impl Cache {
         fs::create_dir_all(&tmp).with_context(|| format!("cannot make {}", tmp.display()))?;
         let filled = fill(&tmp)
             .and_then(|()| fs::write(tmp.join(COMPLETE), made_from).context("cannot write the completion mark"))
-            .and_then(|()| fs::rename(&tmp, &entry).with_context(|| format!("cannot move the entry to {}", entry.display())));
+            .and_then(|()| {
+                fs::rename(&tmp, &entry).with_context(|| format!("cannot move the entry to {}", entry.display()))
+            });
         if let Err(error) = filled {
             remove(&tmp)?;
             return Err(error);

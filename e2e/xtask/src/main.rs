@@ -17,6 +17,7 @@ mod say;
 mod setup;
 mod stats;
 mod test;
+mod trials;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
@@ -64,7 +65,11 @@ fn main() -> ExitCode {
     let done = match verb {
         Verb::Setup(args) => setup::run(&args),
         Verb::Quickstart(args) => quickstart::run(&args),
-        Verb::Test(args) => test::run(&args),
+        Verb::Test(args) => match test::run(&args) {
+            // The gate has said what failed; its count stays the last line.
+            Ok(false) => return ExitCode::FAILURE,
+            other => other.map(drop),
+        },
         Verb::Campaign(args) => campaign::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Report(args) => report::run(&args),

@@ -52,7 +52,11 @@ pub fn pip() -> Result<PathBuf> {
     let python = find(&PYTHON)?;
     let ok = Command::new(&python).args(["-m", "pip", "--version"]).output().is_ok_and(|out| out.status.success());
     if !ok {
-        bail!("{} has no pip; it is needed to {}.\n  Get it: apt-get install python3-pip", python.display(), PYTHON.purpose);
+        bail!(
+            "{} has no pip; it is needed to {}.\n  Get it: apt-get install python3-pip",
+            python.display(),
+            PYTHON.purpose
+        );
     }
     Ok(python)
 }

@@ -153,7 +153,8 @@ mod tests {
     fn a_failure_names_the_command_and_its_exit_code() {
         let text = run(Command::new("sh").args(["-c", "exit 7"]), "do it").unwrap_err().to_string();
         assert_eq!(text, "could not do it: `sh -c 'exit 7'` ended with exit code 7");
-        let text = capture(Command::new("sh").args(["-c", "echo reason >&2; kill -9 $$"]), "do it").unwrap_err().to_string();
+        let text =
+            capture(Command::new("sh").args(["-c", "echo reason >&2; kill -9 $$"]), "do it").unwrap_err().to_string();
         assert!(text.contains("signal 9") && text.contains("reason"), "{text}");
     }
 

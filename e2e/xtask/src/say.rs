@@ -10,11 +10,6 @@ pub fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
-/// Whether a person is watching: standard error is a terminal.
-pub fn watched() -> bool {
-    std::io::stderr().is_terminal()
-}
-
 /// The start of a larger part of the work.
 pub fn title(text: &str) {
     if colour() {
@@ -58,11 +53,7 @@ pub fn bytes(n: u64) -> String {
 /// A duration as a person says it.
 pub fn time(d: Duration) -> String {
     let s = d.as_secs_f64();
-    if s < 60.0 {
-        format!("{s:.1} s")
-    } else {
-        format!("{} min {:02} s", d.as_secs() / 60, d.as_secs() % 60)
-    }
+    if s < 60.0 { format!("{s:.1} s") } else { format!("{} min {:02} s", d.as_secs() / 60, d.as_secs() % 60) }
 }
 
 #[cfg(test)]

@@ -47,7 +47,8 @@ pub fn install(cache: &Cache) -> Result<PathBuf> {
         );
     }
     let folder = root().join("e2e/tools/libtorch");
-    let requirements = fs::read_to_string(folder.join("requirements.txt")).context("cannot read the pins of libtorch")?;
+    let requirements =
+        fs::read_to_string(folder.join("requirements.txt")).context("cannot read the pins of libtorch")?;
     let script = fs::read(folder.join("unpack.py")).context("cannot read unpack.py of libtorch")?;
     let name = format!("libtorch-{VERSION}-{}", key([requirements.as_bytes(), &script]));
     cache.install(&name, &requirements, |at| {

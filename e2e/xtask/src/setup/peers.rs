@@ -22,8 +22,11 @@ pub fn install(cache: &Cache) -> Result<PathBuf> {
     let entry = cache.install(&name, &requirements, |at| {
         say::line("installing the Python peers (PyTorch with CUDA libraries: about 5 GB to fetch; minutes)");
         let venv = at.join("venv");
-        proc::run(Command::new(need::find(&need::PYTHON)?).args(["-m", "venv"]).arg(&venv), "make a virtual environment")
-            .context("on Debian the module venv comes with `apt-get install python3-venv`")?;
+        proc::run(
+            Command::new(need::find(&need::PYTHON)?).args(["-m", "venv"]).arg(&venv),
+            "make a virtual environment",
+        )
+        .context("on Debian the module venv comes with `apt-get install python3-venv`")?;
         let mut pip = Command::new(venv.join("bin/python"));
         pip.args(["-m", "pip", "install", "--disable-pip-version-check", "-r"]).arg(root().join(REQUIREMENTS));
         proc::run(&mut pip, "install the Python peers")

@@ -29,8 +29,7 @@ pub const NEXTEST: CargoTool = CargoTool {
     minutes: "2 minutes",
 };
 /// Licences, bans and sources of dependencies.
-pub const DENY: CargoTool =
-    CargoTool { package: "cargo-deny", version: "0.20.2", options: &[], minutes: "1 minute" };
+pub const DENY: CargoTool = CargoTool { package: "cargo-deny", version: "0.20.2", options: &[], minutes: "1 minute" };
 /// All of them.
 pub const CARGO_TOOLS: [&CargoTool; 2] = [&NEXTEST, &DENY];
 
@@ -54,7 +53,10 @@ pub fn cargo_tool(cache: &Cache, tool: &CargoTool) -> Result<PathBuf> {
             .env("CARGO_INCREMENTAL", "0")
             .env_remove("CARGO_BUILD_BUILD_DIR");
         proc::run(&mut cargo, &format!("build {}", tool.package)).with_context(|| {
-            format!("{} {} could not be built; with a network running the same command again usually helps", tool.package, tool.version)
+            format!(
+                "{} {} could not be built; with a network running the same command again usually helps",
+                tool.package, tool.version
+            )
         })?;
         fs::remove_dir_all(&target).context("cannot remove the build folder of a tool")
     })?;

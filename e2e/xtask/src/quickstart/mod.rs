@@ -1,0 +1,176 @@
+//! `cargo xtask quickstart`: from a fresh clone to a trained model, with a site lost on the way, on this one machine.
+//!
+//! It only calls the two programs the way a person would, prints each command before it runs it, and reads what they say.
+
+mod closing;
+mod text;
+
+use crate::build::{Builder, root};
+use crate::cache::Cache;
+use crate::{proc, say};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// Options of `quickstart`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask quickstart                  everything below .coalition/quickstart in the clone\n  \
+    cargo xtask quickstart --dir /tmp/try   somewhere else\n  \
+    cargo xtask quickstart --short          two minutes less training, as the gate does it\n\n\
+    Two pretended sites train one small model on the Rust sources cargo has fetched. One site is killed in the middle and\n\
+    comes back. A first run on a new machine fetches about 600 MB and compiles for some minutes; it says so as it goes.")]
+pub struct Args {
+    /// Where text, data, run and checkpoint go; a quick start found there is replaced
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Less text and less training
+    #[arg(long)]
+    short: bool,
+}
+
+/// How much of everything.
+struct Size {
+    /// Bytes of text at most.
+    text: u64,
+    /// Training tokens, if not those of the manifest.
+    tokens: Option<&'static str>,
+}
+
+/// The manifest's budget over 24 MB of text: several times what is fed, so nothing is seen twice.
+const FULL: Size = Size { text: 24_000_000, tokens: None };
+/// Six short rounds.
+const SHORT: Size = Size { text: 3_000_000, tokens: Some("393216") };
+
+/// The example everybody starts with.
+const MANIFEST: &str = "crds/examples/quickstart.yaml";
+/// The site that is lost on the way.
+const LOST_SITE: &str = "south";
+/// File that marks a folder as ours to replace.
+const MARK: &str = ".coalition-quickstart";
+
+/// Runs the quick start.
+pub fn run(args: &Args) -> Result<()> {
+    let start = Instant::now();
+    say::title("1 of 5: setup and build");
+    let builder = Builder::prepare(&Cache::open()?)?;
+    let dir = args.dir.clone().unwrap_or_else(|| root().join(".coalition/quickstart"));
+    whole(&builder, &dir, if args.short { &SHORT } else { &FULL })?;
+    say::line(&format!("\nthe quick start took {}", say::time(start.elapsed())));
+    Ok(())
+}
+
+/// The short form in a temporary folder, as a stage of the gate.
+pub fn short(builder: &Builder) -> Result<()> {
+    let dir = std::env::temp_dir().join(format!("coalition-quickstart-{}", std::process::id()));
+    let done = whole(builder, &dir, &SHORT);
+    if done.is_ok() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    } else {
+        say::line(&format!("what it left lies in {}", dir.display()));
+    }
+    done
+}
+
+fn whole(builder: &Builder, dir: &Path, size: &Size) -> Result<()> {
+    let programs = builder.programs()?;
+    let dir = fresh(dir)?;
+    let tool = |name: &str| programs.join(name);
+
+    say::title("2 of 5: text");
+    let text = text::collect(&dir.join("text"), size.text)?;
+    say::line(&format!(
+        "{} of Rust in {} files, from the packages of this build (digest {})",
+        say::bytes(text.bytes),
+        text.files,
+        text.key
+    ));
+    let data = dir.join("data");
+    let mut prepare = Command::new(tool("coalition-trainer"));
+    prepare.args(["data", "prepare", "--out"]).arg(&data).arg(&text.folder).current_dir(root());
+    shown(&mut prepare, "prepare the text")?;
+
+    say::title("3 of 5: train, lose a site, go on");
+    let manifest = manifest(&dir, size)?;
+    let run = dir.join("run");
+    let mut local = Command::new(tool("kubectl-coalition"));
+    local.arg("local").arg(&manifest).arg("--dir").arg(&run).arg("--data").arg(format!("rust={}", data.display()));
+    local.args(["--kill", &format!("{LOST_SITE}@60")]).current_dir(root());
+    shown(&mut local, "train")?;
+
+    closing::show(builder, &programs, &run, &data)
+}
+
+/// Shows a command and runs it.
+fn shown(command: &mut Command, why: &str) -> Result<()> {
+    say::line(&format!("$ {}", proc::show(command)));
+    proc::run(command, why)
+}
+
+/// An empty folder at `dir`: a former quick start there is replaced, anything else is left alone and refused.
+fn fresh(dir: &Path) -> Result<PathBuf> {
+    let dir = std::path::absolute(dir).with_context(|| format!("{} has no absolute path", dir.display()))?;
+    let empty = fs::read_dir(&dir).map_or(true, |mut entries| entries.next().is_none());
+    if !empty && !dir.join(MARK).is_file() {
+        bail!("{} holds something that is not a quick start: choose another folder with --dir", dir.display());
+    }
+    if !empty {
+        say::line(&format!("replacing the quick start in {}", dir.display()));
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot replace {}", dir.display()))?;
+    }
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    fs::write(dir.join(MARK), "Made by `cargo xtask quickstart`; replaced by the next one.\n")
+        .with_context(|| format!("cannot write into {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// The manifest to run: the example itself, or a copy with a smaller budget.
+fn manifest(dir: &Path, size: &Size) -> Result<PathBuf> {
+    let example = root().join(MANIFEST);
+    let Some(tokens) = size.tokens else { return Ok(example) };
+    let text = fs::read_to_string(&example).with_context(|| format!("cannot read {MANIFEST}"))?;
+    let path = dir.join("quickstart.yaml");
+    fs::write(&path, with_tokens(&text, tokens)?).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// `text` with its one line `tokens: …` changed.
+fn with_tokens(text: &str, tokens: &str) -> Result<String> {
+    let is_budget = |line: &&str| line.trim_start().starts_with("tokens:");
+    if text.lines().filter(is_budget).count() != 1 {
+        bail!("{MANIFEST} has not exactly one line `tokens:`");
+    }
+    let lines = text.lines().map(|line| {
+        let indent = line.len() - line.trim_start().len();
+        if is_budget(&line) { format!("{}tokens: {tokens}\n", &line[..indent]) } else { format!("{line}\n") }
+    });
+    Ok(lines.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn somebody_elses_folder_is_refused_and_our_own_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.txt"), "years of work").unwrap();
+        assert!(fresh(dir.path()).unwrap_err().to_string().contains("--dir"));
+        assert!(dir.path().join("thesis.txt").exists());
+
+        let ours = dir.path().join("try");
+        fresh(&ours).unwrap();
+        fs::write(ours.join("old"), "").unwrap();
+        fresh(&ours).unwrap();
+        assert!(!ours.join("old").exists());
+    }
+
+    #[test]
+    fn the_budget_is_changed_in_place() {
+        let text = "spec:\n  training:\n    tokens: 4M   # all\n    batchTokens: 4k\n";
+        assert_eq!(with_tokens(text, "7").unwrap(), "spec:\n  training:\n    tokens: 7\n    batchTokens: 4k\n");
+        assert!(with_tokens("spec: {}\n", "7").is_err());
+    }
+}

@@ -1,0 +1,150 @@
+//! The stages of the gate, cheap ones first, and how each is run.
+
+use super::s3::S3;
+use super::{junit, tally::Tally};
+use crate::build::{Builder, root};
+use crate::cache::Cache;
+use crate::setup::tools;
+use crate::{proc, quickstart, say};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::process::Command;
+
+/// What every stage may use.
+pub struct Gate {
+    /// How things are built.
+    pub builder: Builder,
+    /// Where tools lie.
+    pub cache: Cache,
+}
+
+/// One stage.
+pub struct Stage {
+    /// Name for `--only`.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub what: &'static str,
+    /// Does it. An error counts as one failure; what it finds it adds to the tally.
+    pub run: fn(&Gate, &mut Tally) -> Result<()>,
+}
+
+/// All stages, in order.
+pub const STAGES: &[Stage] = &[
+    Stage { name: "format", what: "cargo fmt --check", run: format },
+    Stage { name: "deny", what: "licences, bans and sources of dependencies (no advisories)", run: deny },
+    Stage { name: "crds", what: "the CRDs in crds/yaml are what the types say", run: crds },
+    Stage { name: "clippy", what: "lints, warnings denied", run: clippy },
+    Stage { name: "programs", what: "build the two programs", run: programs },
+    Stage { name: "unit", what: "tests of every crate but the whole runs, S3 against a real server", run: unit },
+    Stage { name: "doctest", what: "examples in the documentation", run: doctest },
+    Stage { name: "doc", what: "the documentation builds, warnings denied", run: doc },
+    Stage { name: "whole", what: "whole runs: kills, lost sites, bad input (one seeded sample each)", run: whole },
+    Stage { name: "quickstart", what: "the README's first command, in a short form", run: quickstart },
+];
+
+/// Runs a check that either holds or does not, and counts it as one.
+fn check(tally: &mut Tally, command: &mut Command, why: &str) -> Result<()> {
+    proc::run(command, why)?;
+    tally.pass();
+    Ok(())
+}
+
+fn format(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let mut cargo = gate.builder.cargo();
+    check(tally, cargo.args(["fmt", "--all", "--check"]), "find the code formatted (`cargo fmt --all` does it)")
+}
+
+fn deny(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let program = tools::cargo_tool(&gate.cache, &tools::DENY)?;
+    let mut deny = Command::new(program);
+    gate.builder.environment(&mut deny);
+    // The advisory database is a download of its own and changes daily: not part of a gate that must repeat.
+    deny.args(["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
+    check(tally, &mut deny, "find the dependencies allowed (deny.toml says what is and why)")
+}
+
+fn crds(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let mut cargo = gate.builder.cargo();
+    cargo.args(["run", "--quiet", "--locked", "-p", "coalition-crds", "--bin", "crdgen", "--", "--check"]);
+    check(tally, &mut cargo, "find the CRDs up to date (`cargo xtask crds` writes them)")
+}
+
+fn clippy(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let mut cargo = gate.builder.cargo();
+    cargo.args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+    check(tally, &mut cargo, "find the code free of warnings")
+}
+
+fn programs(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    gate.builder.programs()?;
+    tally.pass();
+    Ok(())
+}
+
+fn unit(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let s3 = S3::start(&tools::s3_server(&gate.cache)?)?;
+    nextest(gate, tally, &["--workspace", "--exclude", "coalition-e2e"], &s3.environment())
+}
+
+fn whole(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let programs = gate.builder.programs()?.display().to_string();
+    nextest(gate, tally, &["--package", "coalition-e2e"], &[("COALITION_BIN_DIR", programs)])
+}
+
+/// Runs nextest with the profile `gate` and counts from its JUnit file.
+fn nextest(gate: &Gate, tally: &mut Tally, which: &[&str], environment: &[(&str, String)]) -> Result<()> {
+    let program = tools::cargo_tool(&gate.cache, &tools::NEXTEST)?;
+    // The store of the profile, as .config/nextest.toml has it by default.
+    let file = root().join("target/nextest/gate/junit.xml");
+    if file.exists() {
+        fs::remove_file(&file).with_context(|| format!("cannot remove the old {}", file.display()))?;
+    }
+    let mut command = Command::new(program);
+    gate.builder.environment(&mut command);
+    command.args(["nextest", "run", "--locked", "--profile", "gate"]).args(which);
+    command.envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
+    let ran = proc::run(&mut command, "pass all tests");
+    let Ok(xml) = fs::read_to_string(&file) else {
+        // Nothing was run: the build failed.
+        ran?;
+        bail!("nextest wrote no {}", file.display());
+    };
+    let before = tally.failed;
+    let tests = junit::add(tally, &xml);
+    say::line(&format!("{tests} tests"));
+    if tests == 0 {
+        bail!("nextest ran no test");
+    }
+    match ran {
+        // Counted already, each by its name.
+        Err(_) if tally.failed > before => Ok(()),
+        other => other,
+    }
+}
+
+fn doctest(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let mut cargo = gate.builder.cargo();
+    cargo.args(["test", "--locked", "--workspace", "--doc"]);
+    let said = proc::tee(&mut cargo, "run the documentation's examples")?;
+    let before = tally.failed;
+    let lines = tally.add_libtest(&said.text, "doctest");
+    if !said.success && tally.failed == before {
+        bail!("`{}` {}", proc::show(&cargo), said.how);
+    }
+    if lines == 0 {
+        bail!("`{}` tested nothing", proc::show(&cargo));
+    }
+    Ok(())
+}
+
+fn doc(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let mut cargo = gate.builder.cargo();
+    cargo.args(["doc", "--quiet", "--locked", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    check(tally, &mut cargo, "build the documentation without warnings")
+}
+
+fn quickstart(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    quickstart::short(&gate.builder)?;
+    tally.pass();
+    Ok(())
+}
