@@ -41,7 +41,9 @@ pub enum DataError {
         source: io::Error,
     },
     /// A file or folder that could not be written.
-    #[error("cannot write {path}: {source}; nothing was left behind; check that the folder exists and may be written to")]
+    #[error(
+        "cannot write {path}: {source}; nothing was left behind; check that the folder exists and may be written to"
+    )]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
@@ -113,7 +115,9 @@ pub enum DataError {
         reason: String,
     },
     /// A file of a dataset does not hold what the index says.
-    #[error("{path} is damaged: expected {expected}, found {found}; restore it from a copy or prepare the dataset again")]
+    #[error(
+        "{path} is damaged: expected {expected}, found {found}; restore it from a copy or prepare the dataset again"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -173,6 +177,10 @@ impl DataError {
 
     /// A file whose digest is wrong.
     pub(crate) fn digest(path: &Path, expected: Digest, found: Digest) -> Self {
-        Self::Damaged { path: path.to_owned(), expected: format!("BLAKE3 {expected}"), found: format!("BLAKE3 {found}") }
+        Self::Damaged {
+            path: path.to_owned(),
+            expected: format!("BLAKE3 {expected}"),
+            found: format!("BLAKE3 {found}"),
+        }
     }
 }

@@ -92,7 +92,9 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if !self.finished && let Err(e) = fs::remove_dir_all(&self.folder) {
+        if !self.finished
+            && let Err(e) = fs::remove_dir_all(&self.folder)
+        {
             tracing::warn!(folder = %self.folder.display(), error = %e, "an unfinished dataset could not be removed");
         }
     }

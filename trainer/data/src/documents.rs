@@ -1,0 +1,325 @@
+//! Documents: which files count, in which order, on which side of the split, and how a large one is read in pieces.
+//! Knows nothing of tokens.
+//!
+//! A document is one file. It is named by the BLAKE3 digest of its bytes and by nothing else, so paths, folder order and
+//! thread count change nothing: documents are written in rising order of digest (which also shuffles them), exact
+//! duplicates are kept once, and what is held out depends on (seed, digest) alone.
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use coalition_protocol::Digest;
+use rayon::prelude::*;
+
+use crate::error::DataError;
+use crate::progress::{Progress, Stage};
+
+/// Bytes of one piece of work, nominally. Large enough that a piece amortises opening its file, small enough that the
+/// pieces in flight (a few a thread) stay within tens of MiB.
+pub const PIECE: u64 = 1 << 20;
+/// How far before its nominal end a piece of text looks for a line end to stop at.
+const LOOK_BACK: u64 = 1 << 16;
+
+/// One file worth reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// Its length in bytes, above 0.
+    pub bytes: u64,
+    /// Where it lies; of several equal files, the first by name.
+    pub path: PathBuf,
+}
+
+/// All documents, sorted by digest, and what was passed by.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// Documents to train on.
+    pub train: Vec<Document>,
+    /// Documents held out.
+    pub held_out: Vec<Document>,
+    /// Files equal to another one.
+    pub duplicates: u64,
+    /// Files without a byte.
+    pub empty: u64,
+    /// Files that are not text, where that is allowed.
+    pub not_utf8: u64,
+}
+
+/// What [`gather`] needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Documents must be UTF-8.
+    pub text: bool,
+    /// Those that are not are passed by instead of being an error.
+    pub skip_not_utf8: bool,
+    /// Share of documents held out, in [0, 1).
+    pub held_out: f64,
+    /// Seed of the split.
+    pub seed: u64,
+    /// Stop taking documents, in digest order, once they hold so many bytes.
+    pub limit_bytes: Option<u64>,
+}
+
+enum Read1 {
+    Document(Document),
+    Empty,
+    NotUtf8,
+}
+
+/// Reads every file once, in parallel on the current pool.
+pub fn gather(files: Vec<PathBuf>, rules: Rules, progress: &dyn Progress) -> Result<Gathered, DataError> {
+    progress.begin(Stage::Read, 0);
+    let read: Vec<Read1> = files.into_par_iter().map(|f| read_once(f, rules, progress)).collect::<Result<_, _>>()?;
+    let mut out = Gathered::default();
+    let mut all = Vec::with_capacity(read.len());
+    for r in read {
+        match r {
+            Read1::Document(d) => all.push(d),
+            Read1::Empty => out.empty += 1,
+            Read1::NotUtf8 => out.not_utf8 += 1,
+        }
+    }
+    all.sort_unstable_by(|a, b| (a.digest, &a.path).cmp(&(b.digest, &b.path)));
+    let before = all.len();
+    all.dedup_by(|later, first| later.digest == first.digest);
+    out.duplicates = (before - all.len()) as u64;
+    if let Some(limit) = rules.limit_bytes {
+        let mut sum = 0;
+        let enough = all.iter().position(|d| {
+            sum += d.bytes;
+            sum >= limit
+        });
+        if let Some(last) = enough {
+            all.truncate(last + 1);
+        }
+    }
+    split(all, rules, &mut out)?;
+    Ok(out)
+}
+
+/// Each document falls by its own draw. If all fell on one side, the one with the nearest draw changes sides.
+fn split(all: Vec<Document>, rules: Rules, out: &mut Gathered) -> Result<(), DataError> {
+    if rules.held_out == 0.0 {
+        out.train = all;
+        return Ok(());
+    }
+    if all.len() < 2 {
+        if all.is_empty() {
+            return Ok(());
+        }
+        return Err(DataError::CannotHoldOut { share: rules.held_out, documents: all.len() as u64 });
+    }
+    let draws: Vec<f64> = all.iter().map(|d| draw(rules.seed, d.digest)).collect();
+    let by_draw = |a: &usize, b: &usize| draws[*a].total_cmp(&draws[*b]);
+    let lowest = (0..all.len()).min_by(by_draw);
+    let highest = (0..all.len()).max_by(by_draw);
+    for (n, d) in all.into_iter().enumerate() {
+        let held = draws[n] < rules.held_out;
+        if (held || Some(n) == lowest) && Some(n) != highest {
+            out.held_out.push(d);
+        } else {
+            out.train.push(d);
+        }
+    }
+    Ok(())
+}
+
+/// A number in [0, 1) that belongs to (seed, document): 53 bits of BLAKE3(seed LE, digest).
+fn draw(seed: u64, digest: Digest) -> f64 {
+    let mut bytes = seed.to_le_bytes().to_vec();
+    bytes.extend(digest.0);
+    let hash = Digest::of(&bytes).0;
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash[..8]);
+    (u64::from_le_bytes(first) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+fn read_once(path: PathBuf, rules: Rules, progress: &dyn Progress) -> Result<Read1, DataError> {
+    let unreadable = |e| DataError::reading(&path, e);
+    let mut file = File::open(&path).map_err(unreadable)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 16];
+    let (mut bytes, mut kept) = (0_u64, 0);
+    loop {
+        let n = file.read(&mut buffer[kept..]).map_err(unreadable)?;
+        hasher.update(&buffer[kept..kept + n]);
+        bytes += n as u64;
+        progress.advance(n as u64);
+        if rules.text {
+            let have = kept + n;
+            let wrong = match std::str::from_utf8(&buffer[..have]) {
+                Ok(_) => {
+                    kept = 0;
+                    None
+                }
+                // A character cut by the end of the buffer: at most 3 bytes to keep, unless the file ends here.
+                Err(e) if e.error_len().is_none() && n > 0 => {
+                    buffer.copy_within(e.valid_up_to()..have, 0);
+                    kept = have - e.valid_up_to();
+                    None
+                }
+                Err(e) => Some(bytes - (have - e.valid_up_to()) as u64),
+            };
+            if let Some(at) = wrong {
+                return if rules.skip_not_utf8 { Ok(Read1::NotUtf8) } else { Err(DataError::NotUtf8 { path, at }) };
+            }
+        }
+        if n == 0 {
+            break;
+        }
+    }
+    if bytes == 0 {
+        return Ok(Read1::Empty);
+    }
+    Ok(Read1::Document(Document { digest: hasher.finalize().into(), bytes, path }))
+}
+
+/// A part of a document, small enough to hold in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// The document.
+    pub document: &'a Document,
+    /// Which piece of it, from 0.
+    pub number: u64,
+}
+
+impl<'a> Piece<'a> {
+    /// All pieces of `documents`, in order.
+    pub fn of(documents: &'a [Document]) -> impl Iterator<Item = Self> {
+        documents
+            .iter()
+            .flat_map(|document| (0..document.bytes.div_ceil(PIECE)).map(move |number| Self { document, number }))
+    }
+
+    /// True for a document's first piece.
+    pub const fn is_first(&self) -> bool {
+        self.number == 0
+    }
+
+    /// True for a document's last piece.
+    pub const fn is_last(&self) -> bool {
+        self.number + 1 == self.document.bytes.div_ceil(PIECE)
+    }
+
+    /// Its bytes. Text is cut after a line end where one is near, else between two characters, so that where it is cut
+    /// depends on the document alone. Whoever joins the pieces compares them with the document's digest.
+    pub fn read(&self, text: bool) -> Result<Vec<u8>, DataError> {
+        let path = &self.document.path;
+        let unreadable = |e| DataError::reading(path, e);
+        let file = File::open(path).map_err(unreadable)?;
+        if file.metadata().map_err(unreadable)?.len() != self.document.bytes {
+            return Err(DataError::Changed { path: path.clone() });
+        }
+        let start = self.cut(&file, self.number, text).map_err(unreadable)?;
+        let end = self.cut(&file, self.number + 1, text).map_err(unreadable)?;
+        let mut bytes = vec![0; end.saturating_sub(start) as usize];
+        file.read_exact_at(&mut bytes, start).map_err(unreadable)?;
+        Ok(bytes)
+    }
+
+    /// Where piece `number` begins.
+    fn cut(&self, file: &File, number: u64, text: bool) -> std::io::Result<u64> {
+        let nominal = number * PIECE;
+        if number == 0 || nominal >= self.document.bytes || !text {
+            return Ok(nominal.min(self.document.bytes));
+        }
+        let from = nominal - LOOK_BACK;
+        let mut window = vec![0; LOOK_BACK as usize + 1];
+        file.read_exact_at(&mut window, from)?;
+        if let Some(n) = window[..LOOK_BACK as usize].iter().rposition(|b| *b == b'\n') {
+            return Ok(from + n as u64 + 1);
+        }
+        // Bytes 0b10xxxxxx continue a character; a character has at most three of them.
+        let back = window.iter().rev().take(4).position(|b| b & 0xC0 != 0x80).unwrap_or(0);
+        Ok(nominal - back as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::progress::Silent;
+
+    fn rules() -> Rules {
+        Rules { text: false, skip_not_utf8: false, held_out: 0.3, seed: 7, limit_bytes: None }
+    }
+
+    #[test]
+    fn names_order_and_duplicates_change_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut paths = Vec::new();
+        for n in 0..40 {
+            let p = dir.path().join(format!("f{n}"));
+            fs::write(&p, format!("document {}", n % 30)).unwrap();
+            paths.push(p);
+        }
+        let one = gather(paths.clone(), rules(), &Silent).unwrap();
+        paths.reverse();
+        let two = gather(paths, rules(), &Silent).unwrap();
+        assert_eq!(one.train, two.train);
+        assert_eq!(one.held_out, two.held_out);
+        assert_eq!(one.duplicates, 10);
+        assert_eq!(one.train.len() + one.held_out.len(), 30);
+        assert!((3..=16).contains(&one.held_out.len()), "{} of 30 at a share of 0.3", one.held_out.len());
+    }
+
+    #[test]
+    fn both_sides_of_a_split_hold_something() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = ["a", "b"].map(|n| dir.path().join(n)).into();
+        for p in &paths {
+            fs::write(p, p.display().to_string()).unwrap();
+        }
+        for share in [0.000_001, 0.999_999] {
+            let g = gather(paths.clone(), Rules { held_out: share, ..rules() }, &Silent).unwrap();
+            assert_eq!((g.train.len(), g.held_out.len()), (1, 1), "share {share}");
+        }
+        let e = gather(paths[..1].to_vec(), rules(), &Silent).unwrap_err();
+        assert!(matches!(e, DataError::CannotHoldOut { .. }), "{e}");
+    }
+
+    #[test]
+    fn pieces_of_text_join_to_the_document_and_are_text() {
+        let dir = tempfile::tempdir().unwrap();
+        // No line end anywhere near the cuts in the first, three-byte characters across them in both.
+        for (name, text) in [("euro", "€".repeat(1_000_003)), ("lines", "äöü\n".repeat(500_001))] {
+            let path = dir.path().join(name);
+            fs::write(&path, &text).unwrap();
+            let g = gather(vec![path], Rules { text: true, held_out: 0.0, ..rules() }, &Silent).unwrap();
+            let mut joined = Vec::new();
+            for piece in Piece::of(&g.train) {
+                let bytes = piece.read(true).unwrap();
+                std::str::from_utf8(&bytes).unwrap();
+                assert!(bytes.len() as u64 <= PIECE + LOOK_BACK);
+                joined.extend(bytes);
+            }
+            assert!(Piece::of(&g.train).count() > 1);
+            assert!(joined == text.as_bytes(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_text_is_found_across_buffers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let strict = Rules { text: true, held_out: 0.0, ..rules() };
+        for good in [65_535_usize, 65_534, 65_536, 70_000] {
+            let mut bytes = vec![b'a'; good];
+            bytes.extend("€".as_bytes());
+            fs::write(&path, &bytes).unwrap();
+            assert_eq!(gather(vec![path.clone()], strict, &Silent).unwrap().train.len(), 1, "{good}");
+            bytes.extend([0xE2, 0x82]);
+            fs::write(&path, &bytes).unwrap();
+            match gather(vec![path.clone()], strict, &Silent).unwrap_err() {
+                DataError::NotUtf8 { at, .. } => assert_eq!(at, good as u64 + 3),
+                e => panic!("{e}"),
+            }
+            let g = gather(vec![path.clone()], Rules { skip_not_utf8: true, ..strict }, &Silent).unwrap();
+            assert_eq!((g.train.len(), g.not_utf8), (0, 1));
+        }
+    }
+}
