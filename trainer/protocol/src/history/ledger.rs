@@ -1,6 +1,7 @@
 //! The data ledger (D24): who may use which positions of the data plan. Ranges move only by a record.
 //!
 //! Every position below the high water mark is in exactly one of: free, leased, used, (later: partial, skipped, lost).
+//! What may be done is checked by `can_…` before anything changes; the changing half cannot fail.
 use std::collections::BTreeMap;
 
 use crate::{Incarnation, IntervalSet, Seq, SiteId};
@@ -40,62 +41,79 @@ impl Ledger {
     }
     /// Leases of `site`, by plan in rising order.
     pub fn leases<'a>(&'a self, site: &'a SiteId) -> impl Iterator<Item = (Seq, &'a Lease)> {
-        self.leases.iter().filter(move |((s, _), _)| s == site).map(|((_, p), l)| (*p, l))
+        self.leases
+            .range((site.clone(), Seq(0))..=(site.clone(), Seq(u64::MAX)))
+            .map(|((_, plan), lease)| (*plan, lease))
     }
     /// All leases.
     pub fn all_leases(&self) -> impl Iterator<Item = (Seq, &Lease)> {
         self.leases.iter().map(|((_, p), l)| (*p, l))
     }
-    /// The next `n` positions to lease: returned ones first, then new ones.
+    /// The next `n` positions to lease: returned ones first, then new ones. `taken` is what the same plan gave others.
     pub fn next_free(&self, n: u64, taken: &IntervalSet) -> IntervalSet {
         let again = self.free.difference(taken).first(n);
         let start = self.high_water.max(taken.end());
-        again.union(&IntervalSet::span(start, start + (n - again.len())))
+        again.union(&IntervalSet::span(start, start.saturating_add(n - again.len())))
     }
 
-    /// Leases `ranges`. Refuses positions that are leased or used, and gaps above the high water mark.
-    pub(super) fn lease(
-        &mut self,
-        site: &SiteId,
-        incarnation: Incarnation,
-        plan: Seq,
-        ranges: &IntervalSet,
+    /// Checks that a plan may lease these parts: positions that are free or above the high water mark, each to one part,
+    /// and no position below the new high water mark left out.
+    pub(super) fn can_lease<'a>(
+        &self,
+        parts: impl IntoIterator<Item = (&'a SiteId, &'a IntervalSet)>,
     ) -> Result<(), String> {
-        let fresh = IntervalSet::span(self.high_water, ranges.end().max(self.high_water));
-        let available = self.free.union(&fresh);
-        let taken = ranges.difference(&available);
-        if !taken.is_empty() {
-            return Err(format!("positions {:?} for {site} are not free", taken.intervals()));
+        let mut all = IntervalSet::new();
+        for (site, ranges) in parts {
+            let fresh = IntervalSet::span(self.high_water, ranges.end());
+            let unfree = ranges.difference(&self.free.union(&fresh)).union(&ranges.intersection(&all));
+            if !unfree.is_empty() {
+                return Err(format!("positions {:?} for {site} are not free", unfree.intervals()));
+            }
+            all = all.union(ranges);
         }
-        self.free = available.difference(ranges);
+        let gap = IntervalSet::span(self.high_water, all.end()).difference(&all);
+        if gap.is_empty() { Ok(()) } else { Err(format!("positions {:?} are skipped by the plan", gap.intervals())) }
+    }
+
+    /// Leases `ranges`, once [`Ledger::can_lease`] agreed to the whole plan.
+    pub(super) fn lease(&mut self, site: &SiteId, incarnation: Incarnation, plan: Seq, ranges: &IntervalSet) {
+        let fresh = IntervalSet::span(self.high_water, ranges.end());
+        self.free = self.free.union(&fresh).difference(ranges);
         self.high_water = self.high_water.max(ranges.end());
         let lease = Lease { site: site.clone(), incarnation, ranges: ranges.clone() };
         self.leases.insert((site.clone(), plan), lease);
-        Ok(())
     }
 
-    /// Marks `used` as used; it must lie in the lease of (site, incarnation, plan).
-    pub(super) fn consume(
-        &mut self,
+    /// Checks that `used` is a prefix of what is left of the lease of (site, incarnation, plan).
+    pub(super) fn can_consume(
+        &self,
         site: &SiteId,
         incarnation: Incarnation,
         plan: Seq,
         used: &IntervalSet,
     ) -> Result<(), String> {
-        let Some(lease) = self.leases.get_mut(&(site.clone(), plan)).filter(|l| l.incarnation == incarnation) else {
+        let Some(lease) = self.leases.get(&(site.clone(), plan)).filter(|l| l.incarnation == incarnation) else {
             return Err(format!("{site} incarnation {incarnation} holds no lease of plan {plan}"));
         };
-        if *used != lease.ranges.first(used.len()) {
-            return Err(format!("what {site} used of plan {plan} is not a prefix of its lease"));
+        if *used == lease.ranges.first(used.len()) {
+            Ok(())
+        } else {
+            Err(format!("what {site} used of plan {plan} is not a prefix of its lease"))
         }
-        lease.ranges = lease.ranges.difference(used);
-        self.used = self.used.union(used);
-        Ok(())
+    }
+
+    /// Marks `used` as used, once [`Ledger::can_consume`] agreed.
+    pub(super) fn consume(&mut self, site: &SiteId, plan: Seq, used: &IntervalSet) {
+        if let Some(lease) = self.leases.get_mut(&(site.clone(), plan)) {
+            lease.ranges = lease.ranges.difference(used);
+            self.used = self.used.union(used);
+        }
     }
 
     /// Returns what is left of the leases of `site` from plans up to and including `upto`.
     pub(super) fn release(&mut self, site: &SiteId, upto: Seq) {
-        let keys: Vec<_> = self.leases.keys().filter(|(s, p)| s == site && *p <= upto).cloned().collect();
+        let keys: Vec<_> =
+            self.leases.range((site.clone(), Seq(0))..=(site.clone(), upto)).map(|(k, _)| k.clone()).collect();
         for k in keys {
             if let Some(l) = self.leases.remove(&k) {
                 self.free = self.free.union(&l.ranges);

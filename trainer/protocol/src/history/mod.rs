@@ -3,15 +3,18 @@
 //! The hub checks with [`View::apply`] before it appends; sites check with the same function what they are shown. It knows
 //! nothing of reports, windows or time: those are the planner's.
 mod apply;
+mod commits;
 mod error;
 mod ledger;
+mod membership;
+mod rounds;
 
 use std::collections::BTreeMap;
 
 pub use error::Violation;
 pub use ledger::{Lease, Ledger};
 
-use crate::record::{Body, Genesis, Outer, Plan, Record, Step};
+use crate::record::{Body, Genesis, LeftOut, Outer, Plan, Record, Step};
 use crate::sign::{PublicKey, SignedRecord};
 use crate::{Digest, Epoch, Incarnation, Round, RunId, Seq, SiteId};
 
@@ -40,6 +43,17 @@ pub struct Member {
     pub missed: u32,
     /// The first round it may be planned for.
     pub from_round: Round,
+    /// The record that assigned this incarnation.
+    pub joined_at: Seq,
+    /// The record that set it aside, if it is.
+    pub set_aside_at: Option<Seq>,
+}
+
+impl Member {
+    /// True if it is neither retired nor set aside.
+    pub const fn in_good_standing(&self) -> bool {
+        !self.retired && self.set_aside.is_none()
+    }
 }
 
 /// A commit: a record after which the outer state is another one.
@@ -58,6 +72,7 @@ pub enum Commit {
 pub struct View {
     run: RunId,
     head: Head,
+    digests: Vec<Digest>,
     genesis: Genesis,
     members: BTreeMap<SiteId, Member>,
     plans: BTreeMap<Seq, Plan>,
@@ -120,6 +135,14 @@ impl View {
     pub fn head(&self) -> Head {
         self.head
     }
+    /// The digest of record `seq`, if the chain has it.
+    pub fn digest_of(&self, seq: Seq) -> Option<Digest> {
+        self.digests.get(usize::try_from(seq.0).ok()?).copied()
+    }
+    /// True if `head` is a record of this chain.
+    pub fn knows(&self, head: Head) -> bool {
+        self.digest_of(head.seq) == Some(head.digest)
+    }
     /// What is fixed for the whole run.
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
@@ -144,6 +167,29 @@ impl View {
     pub fn current_plan(&self) -> Option<(Seq, &Plan)> {
         let seq = self.open.get(&self.last_round().next())?;
         self.plans.get(seq).map(|p| (*seq, p))
+    }
+    /// The round of the plan that may be issued next: one after the last open one, or after the last commit.
+    pub fn next_round(&self) -> Round {
+        self.open.keys().next_back().copied().unwrap_or(self.last_round()).next()
+    }
+    /// Planned tokens of open plans.
+    pub fn in_flight(&self) -> u64 {
+        self.open_plans().map(|(_, p)| p.tokens()).sum()
+    }
+    /// Members that a plan of `round` may name: neither retired nor set aside, and not too new.
+    pub fn plannable(&self, round: Round) -> impl Iterator<Item = &SiteId> {
+        self.members.iter().filter(move |(_, m)| m.in_good_standing() && m.from_round <= round).map(|(s, _)| s)
+    }
+    /// What a commit of `plan` must say of its members that are not `included`, in order of site (D18).
+    pub fn left_out(&self, plan: &Plan, included: impl Fn(&SiteId) -> bool) -> Vec<LeftOut> {
+        let absent = plan.parts.iter().filter(|p| !included(&p.site));
+        absent
+            .map(|part| {
+                let retired = self.incarnation(&part.site) != Some(part.incarnation);
+                let missed = self.members.get(&part.site).map_or(0, |m| m.missed);
+                LeftOut { site: part.site.clone(), incarnation: part.incarnation, returned: retired || missed >= 1 }
+            })
+            .collect()
     }
     /// Commits in order, each with its record and round; the first is genesis.
     pub fn commits(&self) -> impl DoubleEndedIterator<Item = (Seq, Round, &Commit)> {
@@ -174,6 +220,14 @@ impl View {
     pub fn norms(&self) -> &[crate::Real] {
         &self.norms
     }
+    /// Contributions with a greater norm are refused (D14): 5 × the median of [`View::norms`], the lower of the two middle
+    /// ones of an even number. None until there are [`NORMS_FOR_A_LIMIT`].
+    pub fn norm_limit(&self) -> Option<crate::Real> {
+        let mut sorted: Vec<f64> = self.norms.iter().map(|r| r.get()).collect();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted.get(sorted.len().checked_sub(1)? / 2).filter(|_| sorted.len() >= NORMS_FOR_A_LIMIT)?;
+        crate::Real::new(NORM_LIMIT_IN_MEDIANS * median).ok()
+    }
     /// The last record's body, once the run is over.
     pub fn ended(&self) -> Option<&crate::record::End> {
         self.ended.as_ref()
@@ -183,3 +237,10 @@ impl View {
 /// How many norms the running median of D14 looks back on. Wide enough that one odd round does not move it, short enough
 /// to follow the decay of ‖Δ‖ over a run.
 pub const NORM_WINDOW: usize = 64;
+
+/// Norms the median must rest on before it limits anything: in the first rounds the learning rate is still rising, and
+/// ‖Δ‖ with it.
+pub const NORMS_FOR_A_LIMIT: usize = 8;
+
+/// D14: more than five running medians is refused.
+pub const NORM_LIMIT_IN_MEDIANS: f64 = 5.0;
