@@ -23,6 +23,7 @@ pub trait Element:
     /// Exact.
     fn to_f64(self) -> f64;
     /// Correctly rounded square root.
+    #[must_use]
     fn sqrt(self) -> Self;
 }
 

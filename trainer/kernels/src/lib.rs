@@ -2,7 +2,6 @@
 //!
 //! [`Kernels`] is generic over the buffer it works on, so that a device implementation takes its own buffers through the same
 //! verbs. This crate must never learn what a model is: it sees flat buffers and spans.
-#![warn(missing_docs)]
 
 mod adamw;
 mod element;
@@ -43,7 +42,9 @@ pub trait Kernels<B: ?Sized>: Send + Sync {
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum KernelError {
     /// Buffers of one update differ in length.
-    #[error("{what} has {got} elements, the parameters have {expected}: all four buffers of an update must be equally long")]
+    #[error(
+        "{what} has {got} elements, the parameters have {expected}: all four buffers of an update must be equally long"
+    )]
     Length {
         /// Which buffer.
         what: &'static str,
@@ -53,7 +54,9 @@ pub enum KernelError {
         expected: usize,
     },
     /// A span that leaves the buffer, or begins before the one before it ends.
-    #[error("span {start}..{end} overlaps the span before it or leaves the buffer of {len} elements: give sorted, disjoint spans")]
+    #[error(
+        "span {start}..{end} overlaps the span before it or leaves the buffer of {len} elements: give sorted, disjoint spans"
+    )]
     Span {
         /// First element.
         start: usize,

@@ -1,4 +1,5 @@
 //! Host kernels against plain slow twins written straight from the papers, in f64.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap)] // tests: a failure here is the finding
 use coalition_kernels::{AdamStep, BLOCK, DecaySpan, Element, Host, KernelError, Kernels};
 use proptest::prelude::*;
 
@@ -39,10 +40,7 @@ fn run<E: Element>(threads: usize, len: usize, spans: &[DecaySpan], steps: u64) 
 
 fn spans(len: usize) -> Vec<DecaySpan> {
     let cut = len / 3;
-    vec![
-        DecaySpan { start: 0, len: cut, decay: true },
-        DecaySpan { start: cut + 1, len: len - cut - 2, decay: false },
-    ]
+    vec![DecaySpan { start: 0, len: cut, decay: true }, DecaySpan { start: cut + 1, len: len - cut - 2, decay: false }]
 }
 
 #[test]
