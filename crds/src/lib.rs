@@ -1,1 +1,24 @@
 //! The Kubernetes API of Coalition: types, conditions, names, schemas.
+//!
+//! What people write and read, and what an API server can check by itself. This crate must never learn how a run is
+//! carried out: no client, no runtime, no planner, no trainer.
+
+pub mod amounts;
+pub mod checkpoint;
+pub mod checkpoint_policy;
+pub mod conditions;
+pub mod generate;
+pub mod manifest;
+pub mod names;
+pub mod problem;
+pub mod rules;
+pub mod run_history;
+pub mod schema;
+pub mod training_run;
+pub mod validate;
+
+pub use checkpoint::{Checkpoint, CheckpointSpec, CheckpointStatus};
+pub use checkpoint_policy::{CheckpointPolicy, CheckpointPolicySpec};
+pub use problem::Problem;
+pub use run_history::{RunHistory, RunHistorySpec};
+pub use training_run::{TrainingRun, TrainingRunSpec, TrainingRunStatus};

@@ -1,0 +1,63 @@
+//! The definitions that a cluster is given, made from the types. `yaml/` holds them as generated; a test and
+//! `crdgen --check` keep the two equal.
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::CustomResourceExt as _;
+use serde_json::Value;
+
+use crate::{Checkpoint, CheckpointPolicy, RunHistory, TrainingRun};
+
+/// Every definition as JSON, by the name of its file without `.yaml`.
+pub fn all() -> Result<Vec<(String, Value)>, serde_json::Error> {
+    [TrainingRun::crd(), CheckpointPolicy::crd(), Checkpoint::crd(), RunHistory::crd()]
+        .into_iter()
+        .map(|crd| Ok((crd.spec.names.plural.clone(), definition(&crd)?)))
+        .collect()
+}
+
+/// The definition of one kind, if there is one.
+pub fn schema_of(kind: &str) -> Result<Option<Value>, serde_json::Error> {
+    for (_, crd) in all()? {
+        if crd.pointer("/spec/names/kind").and_then(Value::as_str) == Some(kind) {
+            return Ok(crd.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned());
+        }
+    }
+    Ok(None)
+}
+
+fn definition(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
+    let mut v = serde_json::to_value(crd)?;
+    tidy(&mut v);
+    Ok(v)
+}
+
+/// Makes the schema say what we mean: a null counts as absent (so that a default fills it in), numbers that bound
+/// integers are written as integers, and a description is one line, as `kubectl explain` shows it.
+fn tidy(v: &mut Value) {
+    match v {
+        Value::Object(map) => {
+            map.remove("nullable");
+            for key in ["minimum", "maximum"] {
+                if let Some(n) = map.get(key).and_then(Value::as_f64)
+                    && n.fract() == 0.0
+                    && n.abs() <= 9_007_199_254_740_992.0
+                {
+                    map.insert(key.to_owned(), Value::from(n as i64));
+                }
+            }
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            }
+            map.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// A definition as YAML text, the way it stands in `yaml/`.
+pub fn yaml(crd: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    Ok(format!(
+        "# Generated from the types in crds/src by `cargo xtask crds`; edit those.\n{}",
+        serde_saphyr::to_string(crd)?
+    ))
+}

@@ -1,0 +1,147 @@
+//! Reads a manifest file: one or several documents in YAML or JSON. Every problem is told with its line.
+//!
+//! Objects of other groups are named and left aside: the file may be applied to a cluster as it is.
+
+mod yaml;
+
+use kube::core::ObjectMeta;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::names::{API_VERSION, GROUP, LABEL_PATTERN, VERSION};
+use crate::{CheckpointPolicy, Problem, TrainingRun, schema, validate};
+use yaml::Document;
+
+/// The largest file read: an object may take 64 KiB, a manifest some of them.
+const MAX_BYTES: usize = 1 << 20;
+
+/// What a manifest holds, defaults filled in.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    /// Runs, in the order of the file.
+    pub runs: Vec<TrainingRun>,
+    /// Checkpoint policies, in the order of the file.
+    pub policies: Vec<CheckpointPolicy>,
+    /// Objects of other groups, as `Kind/name`: not checked, not used here.
+    pub others: Vec<String>,
+    places: Vec<(String, Document)>,
+}
+
+impl Objects {
+    /// The policy that `run` refers to, if the file has it: same namespace, that name.
+    pub fn policy_of(&self, run: &TrainingRun) -> Option<&CheckpointPolicy> {
+        self.policies.iter().find(|p| {
+            p.metadata.namespace == run.metadata.namespace
+                && p.metadata.name.as_deref() == Some(run.spec.checkpoint_policy_ref.name.as_str())
+        })
+    }
+
+    /// The line on which `field` (or the nearest field around it) of an object such as `TrainingRun/quickstart` stands.
+    pub fn line(&self, object: &str, field: &str) -> Option<u64> {
+        self.places.iter().find(|(name, _)| name == object).and_then(|(_, d)| d.line(field))
+    }
+}
+
+/// Reads a manifest. Errors hold everything that is wrong, ordered by line.
+pub fn read(text: &str) -> Result<Objects, Vec<Problem>> {
+    if text.len() > MAX_BYTES {
+        let bound = format!("must be at most {MAX_BYTES} bytes");
+        return Err(vec![Problem::new("", format!("{} bytes", text.len()), bound, "Split the file.")]);
+    }
+    let documents = yaml::documents(text).map_err(|p| vec![p])?;
+    let mut objects = Objects::default();
+    let mut problems = Vec::new();
+    for document in documents {
+        add(&mut objects, document, &mut problems);
+    }
+    if problems.is_empty() && objects.runs.is_empty() && objects.policies.is_empty() {
+        problems.push(Problem::new(
+            "",
+            "",
+            "the file holds no TrainingRun and no CheckpointPolicy",
+            format!("Begin an object with `apiVersion: {API_VERSION}` and `kind: TrainingRun`."),
+        ));
+    }
+    problems.sort_by_key(|p| p.line);
+    if problems.is_empty() { Ok(objects) } else { Err(problems) }
+}
+
+fn add(objects: &mut Objects, document: Document, problems: &mut Vec<Problem>) {
+    let text = |path: &str| document.value.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let kind = text("/kind");
+    let name = text("/metadata/name");
+    let object = format!("{}/{}", kind.as_deref().unwrap_or("?"), name.as_deref().unwrap_or("?"));
+    let mut tell = |p: Problem| {
+        let line = document.line(&p.field);
+        problems.push(p.of(&object).at(line));
+    };
+    let Some(kind) = kind else {
+        return tell(Problem::new("kind", "", "is missing", "Add `kind: TrainingRun` or another kind."));
+    };
+    match text("/apiVersion") {
+        None => {
+            return tell(Problem::new("apiVersion", "", "is missing", format!("Add `apiVersion: {API_VERSION}`.")));
+        }
+        Some(v) if v == API_VERSION => {}
+        Some(v) if v.split('/').next() == Some(GROUP) && v.contains('/') => {
+            return tell(Problem::new(
+                "apiVersion",
+                v,
+                format!("this tool knows {VERSION} and no other version"),
+                format!(
+                    "Install the version of the tool that belongs to this manifest, or write it for {API_VERSION}."
+                ),
+            ));
+        }
+        Some(_) => return objects.others.push(object),
+    }
+    if ["Checkpoint", "RunHistory"].contains(&kind.as_str()) {
+        return tell(Problem::new("kind", kind, "is written by the hub, not by people", "Remove this object."));
+    }
+    let mut found = metadata(&document.value);
+    found.extend(validate::check(&kind, &document.value, None));
+    if objects.places.iter().any(|(other, _)| *other == object) {
+        found.push(Problem::new(
+            "metadata.name",
+            name.unwrap_or_default(),
+            "is taken by another object of this kind in the file",
+            "Rename one.",
+        ));
+    }
+    let complete = validate::complete(&kind, &document.value);
+    if found.is_empty() {
+        let typed = match kind.as_str() {
+            "TrainingRun" => typed(&complete).map(|o| objects.runs.push(o)),
+            _ => typed(&complete).map(|o| objects.policies.push(o)),
+        };
+        found.extend(typed.err());
+    }
+    found.into_iter().for_each(&mut tell);
+    objects.places.push((object, document));
+}
+
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
+    // The schema was made from this type, so this is about metadata alone.
+    serde_json::from_value(value.clone())
+        .map_err(|e| Problem::new("metadata", "", e.to_string(), "Write metadata as for any Kubernetes object."))
+}
+
+/// Name and namespace: names of other things are made of them.
+fn metadata(object: &Value) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let label = |path: &str| -> Option<Value> { object.pointer(path).filter(|v| !v.is_null()).cloned() };
+    let form = serde_json::json!({"type": "string", "minLength": 1, "maxLength": 63, "pattern": LABEL_PATTERN});
+    match label("/metadata/name") {
+        Some(name) => out.extend(schema::check(&form, &name, "metadata.name")),
+        None => out.push(Problem::new("metadata.name", "", "is missing", "Name the object, such as quickstart.")),
+    }
+    if let Some(namespace) = label("/metadata/namespace") {
+        out.extend(schema::check(&form, &namespace, "metadata.namespace"));
+    }
+    if let Some(Err(e)) = object.get("metadata").map(|m| serde_json::from_value::<ObjectMeta>(m.clone()))
+        && out.is_empty()
+    {
+        out.push(Problem::new("metadata", "", e.to_string(), "Write metadata as for any Kubernetes object."));
+    }
+    out
+}

@@ -1,0 +1,21 @@
+//! CEL rules that several types share. A message says what is wrong, why, and what to do instead.
+use kube::core::{Message, Reason, Rule};
+
+/// The field keeps its first value.
+///
+/// `why` completes "cannot change after creation: …" and ends with what to do instead.
+pub fn fixed(why: &str) -> Rule {
+    Rule::new("self == oldSelf")
+        .message(Message::Message(format!("cannot change after creation: {why}")))
+        .reason(Reason::FieldValueForbidden)
+}
+
+/// A rule with a message.
+pub fn rule(cel: &str, message: &str) -> Rule {
+    Rule::new(cel).message(message).reason(Reason::FieldValueInvalid)
+}
+
+/// A rule whose message is computed, so that it can name values; `message` stands in where it cannot be.
+pub fn computed(cel: &str, expression: &str) -> Rule {
+    Rule::new(cel).message(Message::Expression(expression.to_owned())).reason(Reason::FieldValueInvalid)
+}
