@@ -52,6 +52,10 @@ pub fn cargo_tool(cache: &Cache, tool: &CargoTool) -> Result<PathBuf> {
             .env("CARGO_PROFILE_DEV_DEBUG", "0")
             .env("CARGO_INCREMENTAL", "0")
             .env_remove("CARGO_BUILD_BUILD_DIR");
+        if !say::colour() {
+            // Without somebody watching, hundreds of lines of crate names say nothing.
+            cargo.arg("--quiet");
+        }
         proc::run(&mut cargo, &format!("build {}", tool.package)).with_context(|| {
             format!(
                 "{} {} could not be built; with a network running the same command again usually helps",
