@@ -105,6 +105,11 @@ impl View {
         Ok(view)
     }
 
+    /// Starts from a genesis record that its caller is about to sign itself.
+    pub fn start_unsigned(record: &Record) -> Result<Self, Violation> {
+        Self::genesis_of(record)
+    }
+
     /// Applies the next signed record.
     pub fn extend(&mut self, signed: &SignedRecord) -> Result<(), Violation> {
         self.key().verify(signed)?;
@@ -159,6 +164,10 @@ impl View {
     pub fn plan(&self, seq: Seq) -> Option<&Plan> {
         self.plans.get(&seq)
     }
+    /// How many plans were ever issued.
+    pub fn plans_issued(&self) -> usize {
+        self.plans.len()
+    }
     /// Open plans in order of round: at most two.
     pub fn open_plans(&self) -> impl Iterator<Item = (Seq, &Plan)> {
         self.open.values().filter_map(|s| self.plans.get(s).map(|p| (*s, p)))
@@ -194,6 +203,10 @@ impl View {
     /// Commits in order, each with its record and round; the first is genesis.
     pub fn commits(&self) -> impl DoubleEndedIterator<Item = (Seq, Round, &Commit)> {
         self.commits.iter().map(|(s, (r, c))| (*s, *r, c))
+    }
+    /// Commits after record `seq`, in order.
+    pub fn commits_after(&self, seq: Seq) -> impl Iterator<Item = (Seq, Round, &Commit)> {
+        self.commits.range(seq.next()..).map(|(s, (r, c))| (*s, *r, c))
     }
     /// The newest commit.
     pub fn last_commit(&self) -> (Seq, Round, &Commit) {

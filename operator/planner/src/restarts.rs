@@ -1,0 +1,130 @@
+//! Failures and the budget they are charged to: the first rule that matches decides; what the machines did is not charged
+//! unless a rule says so.
+use std::collections::BTreeMap;
+
+use coalition_protocol::messages::Failure;
+use coalition_protocol::record::Members;
+use coalition_protocol::{Incarnation, SiteId, exit};
+use coalition_spec::run::{FailureAction, FailurePolicy, FailureReason};
+use serde::{Deserialize, Serialize};
+
+use crate::members::reason;
+use crate::time::{Millis, seconds};
+use crate::world::World;
+
+/// What was seen and charged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Restarts {
+    /// By site: the incarnation and the number of its newest failure that was looked at.
+    #[serde(default)]
+    pub seen: BTreeMap<SiteId, (Incarnation, u64)>,
+    /// Charged restarts, oldest first; those beyond the window fall out.
+    #[serde(default)]
+    pub charged: Vec<Charge>,
+    /// Restarts that were not charged.
+    #[serde(default)]
+    pub infrastructure: u64,
+    /// A failure that ends the run by rule, in words.
+    #[serde(default)]
+    pub fatal: Option<String>,
+}
+
+/// One charged restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Charge {
+    /// Where.
+    pub site: SiteId,
+    /// When it was seen.
+    pub at: Millis,
+    /// What happened, in words.
+    pub what: String,
+}
+
+impl Restarts {
+    /// Looks at failures that were not looked at before.
+    pub(crate) fn fold(&mut self, world: &World, now: Millis) {
+        let policy = &world.spec.failure_policy;
+        for (name, site) in &world.sites {
+            let Some(report) = site.report.value() else { continue };
+            let seen = self.seen.get(name).filter(|(i, _)| *i == report.incarnation).map_or(0, |(_, n)| *n);
+            for f in report.gang.failures.iter().filter(|f| f.number > seen) {
+                let (reason, what) = describe(name, f);
+                self.judge(policy, name, Some(f.exit_code), reason, what, now);
+            }
+            let newest = report.gang.failures.iter().map(|f| f.number).max().unwrap_or(0).max(seen);
+            self.seen.insert(name.clone(), (report.incarnation, newest));
+        }
+        let window = seconds(policy.window_seconds);
+        self.charged.retain(|c| now.since(c.at) < window);
+    }
+
+    /// Looks at incarnations that were retired.
+    pub(crate) fn membership(&mut self, policy: &FailurePolicy, members: &Members, now: Millis) {
+        for r in &members.retired {
+            let kind = if r.reason == reason::STORE_LOST { FailureReason::StoreLost } else { FailureReason::SiteLost };
+            let what = format!("{} incarnation {} was retired: {}", r.site, r.incarnation, r.reason);
+            self.judge(policy, &r.site, None, Some(kind), what, now);
+        }
+    }
+
+    fn judge(
+        &mut self,
+        policy: &FailurePolicy,
+        site: &SiteId,
+        code: Option<i32>,
+        reason: Option<FailureReason>,
+        what: String,
+        now: Millis,
+    ) {
+        let ruled = policy.rules.iter().any(|r| {
+            (r.on_exit_codes.is_empty() && r.on_reasons.is_empty())
+                || code.is_some_and(|c| r.on_exit_codes.contains(&c))
+                || reason.is_some_and(|x| r.on_reasons.contains(&x))
+        });
+        // Without a rule, what the machines did is nobody's fault: killed processes, lost sites, temporary failures.
+        let infrastructure = reason.is_some() || code == Some(i32::from(exit::TRY_AGAIN));
+        match policy.action(code, reason) {
+            FailureAction::FailRun => self.fatal = self.fatal.take().or(Some(what)),
+            FailureAction::Restart if ruled || !infrastructure => {
+                self.charged.push(Charge { site: site.clone(), at: now, what });
+            }
+            _ => self.infrastructure += 1,
+        }
+    }
+}
+
+fn describe(site: &SiteId, f: &Failure) -> (Option<FailureReason>, String) {
+    // 143 is what a worker that was asked to stop leaves with; every other code above 128 is a signal.
+    let killed = f.exit_code > 128 && f.exit_code != i32::from(exit::STOPPED);
+    let last = f.log.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("").trim();
+    let shown: String = last.chars().take(200).collect();
+    let what = format!(
+        "worker {} of {site} ended with exit code {} ({}){}{shown}",
+        f.worker,
+        f.exit_code,
+        exit::meaning(f.exit_code),
+        if shown.is_empty() { "" } else { ": " }
+    );
+    (killed.then_some(FailureReason::WorkerKilled), what)
+}
+
+/// Why the run must end as failed, in words; none if it need not.
+pub fn fatal(restarts: &Restarts, policy: &FailurePolicy, now: Millis) -> Option<String> {
+    if let Some(what) = &restarts.fatal {
+        return Some(format!("a failure rule ends the run: {what}"));
+    }
+    let window = seconds(policy.window_seconds);
+    let inside: Vec<&Charge> = restarts.charged.iter().filter(|c| now.since(c.at) < window).collect();
+    let newest = inside.last()?;
+    (inside.len() > policy.max_restarts as usize).then(|| {
+        format!(
+            "{} charged restarts within {} s, failurePolicy.maxRestarts is {}; the newest: {}",
+            inside.len(),
+            policy.window_seconds,
+            policy.max_restarts,
+            newest.what
+        )
+    })
+}

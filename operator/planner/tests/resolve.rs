@@ -1,0 +1,79 @@
+//! From manifests to runs that can be trained, and the messages for those that cannot.
+use coalition_crds::manifest;
+use coalition_planner::resolve::resolve;
+use coalition_spec::run::Interval;
+use rstest::rstest;
+
+const QUICKSTART: &str = include_str!("../../../crds/examples/quickstart.yaml");
+const ONE_SITE: &str = include_str!("../../../crds/examples/one-site.yaml");
+
+/// Everything wrong with the run of a manifest, as text.
+fn problems(manifest: &str) -> Vec<String> {
+    let objects = match manifest::read(manifest) {
+        Ok(o) => o,
+        Err(p) => return p.iter().map(ToString::to_string).collect(),
+    };
+    let run = &objects.runs[0];
+    resolve(run, objects.policy_of(run)).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+}
+
+#[rstest]
+#[case(QUICKSTART)]
+#[case(ONE_SITE)]
+fn the_examples_can_be_trained(#[case] text: &str) {
+    assert_eq!(problems(text), Vec::<String>::new());
+}
+
+#[test]
+fn the_quick_start_has_two_sites_of_different_shape() {
+    let objects = manifest::read(QUICKSTART).unwrap();
+    let run = &objects.runs[0];
+    let spec = resolve(run, objects.policy_of(run)).unwrap();
+    let shape = |site: &str| {
+        let labels = [(coalition_crds::names::SITE_LABEL.to_owned(), site.to_owned())].into();
+        spec.shape_for(&labels).unwrap().workers
+    };
+    assert_eq!((shape("north"), shape("south")), (2, 1));
+    assert_eq!(coalition_crds::names::pretended_sites(spec.sites.max as usize), ["north", "south"]);
+    assert!(matches!(spec.checkpoint.interval, Interval::Steps(_) | Interval::Seconds(_)));
+    assert!(spec.training.outer.grace_seconds.is_some(), "the quick start sets a short grace");
+    let count = spec.model.config.parameter_count();
+    assert!((500_000..1_200_000).contains(&count), "{count} parameters");
+}
+
+#[test]
+fn resolving_again_gives_the_same_digest_and_mutable_fields_do_not_count_as_identity() {
+    let of = |text: &str| {
+        let objects = manifest::read(text).unwrap();
+        resolve(&objects.runs[0], objects.policy_of(&objects.runs[0])).unwrap()
+    };
+    let a = of(QUICKSTART);
+    let b = of(&QUICKSTART.replace("keep: {everyRounds", "keep:   {everyRounds"));
+    assert_eq!(a.digest().unwrap(), b.digest().unwrap());
+    let mut more = a.clone();
+    more.training.tokens *= 2;
+    more.sites.replace_after_seconds += 1;
+    assert_ne!(a.digest().unwrap(), more.digest().unwrap());
+    assert_eq!(a.identity().unwrap(), more.identity().unwrap());
+    more.training.seed += 1;
+    assert_ne!(a.identity().unwrap(), more.identity().unwrap());
+}
+
+#[rstest]
+#[case::preset(
+    "preset: llama-tiny-bytes",
+    "preset: lama",
+    "spec.model.preset: lama: is not a preset of this version. Use one of llama-tiny, "
+)]
+#[case::family("architecture: llama", "architecture: nemotron", "is a preset of architecture llama")]
+#[case::policy(
+    "checkpointPolicyRef: {name: quickstart}",
+    "checkpointPolicyRef: {name: gone}",
+    "spec.checkpointPolicyRef.name: gone: is not a CheckpointPolicy in namespace default"
+)]
+#[case::long("sequenceLength: 256", "sequenceLength: 2048", "max_position_embeddings = 1024")]
+fn what_cannot_be_trained_is_told(#[case] from: &str, #[case] to: &str, #[case] want: &str) {
+    assert!(QUICKSTART.contains(from), "the quick start no longer contains {from:?}");
+    let found = problems(&QUICKSTART.replace(from, to));
+    assert!(found.iter().any(|p| p.contains(want)), "{want:?} is not in {found:#?}");
+}
