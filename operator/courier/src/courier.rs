@@ -1,0 +1,361 @@
+//! The courier itself: level-triggered passes that start what is missing and tell what stands. A pass never waits for
+//! another site; transfers run beside it and wake the host when one ends.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use coalition_protocol::history::{Head, View};
+use coalition_protocol::keys::ContributionKey;
+use coalition_protocol::messages::{SiteRun, StoredCheckpoint};
+use coalition_protocol::sign::SignedRecord;
+use coalition_protocol::{Digest, Incarnation, Seq, SiteId, keys};
+use coalition_store::{Store, StoreError, contribution, opening};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::fetch::Fetcher;
+use crate::stock;
+use crate::wants::{self, Stock, Want, Wants};
+use crate::{CourierError, checkpoint, garbage};
+
+/// Transfers at a time: enough to use a link while one waits, few enough that vectors in memory stay few.
+const TRANSFERS: usize = 4;
+/// First and longest wait before a failed transfer is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// How a courier is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The site it works for.
+    pub site: SiteId,
+    /// The bearer token that couriers of this run show each other.
+    pub token: String,
+}
+
+/// What a pass goes by.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// What the hub asks.
+    pub site_run: Arc<SiteRun>,
+    /// `opened` of this site's durable report.
+    pub opened: Option<Incarnation>,
+    /// Signed records after [`Courier::head`], in order.
+    pub records: Vec<SignedRecord>,
+    /// The newest record this site's trainer has applied.
+    pub applied: Option<Seq>,
+}
+
+/// What stands after a pass. The host merges it into the site's report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The incarnation whose opening entry stands in the store.
+    pub opened: Option<Incarnation>,
+    /// True if that entry was lost.
+    pub store_lost: bool,
+    /// What the report says is held.
+    pub holds: Vec<(ContributionKey, Digest)>,
+    /// Every contribution that stands complete and verified: what the trainer may read.
+    pub held: Vec<ContributionKey>,
+    /// Run checkpoints that stand complete and verified.
+    pub checkpoints: Vec<StoredCheckpoint>,
+    /// Records up to this one are mirrored.
+    pub mirrored: Option<Seq>,
+    /// What cannot be done just now: (reason, message).
+    pub problems: BTreeMap<String, String>,
+}
+
+#[derive(Default)]
+struct Work {
+    stock: Stock,
+    checkpoints: BTreeMap<Seq, StoredCheckpoint>,
+    running: BTreeSet<String>,
+    failed: BTreeMap<String, (u32, Instant, String)>,
+}
+
+/// One site's courier. Dropping it stops its transfers.
+pub struct Courier {
+    options: Options,
+    own: Store,
+    fetcher: Fetcher,
+    view: Option<View>,
+    mirrored: Option<Seq>,
+    collected: Option<Seq>,
+    work: Arc<Mutex<Work>>,
+    transfers: JoinSet<()>,
+    permits: Arc<Semaphore>,
+    woken: watch::Sender<u64>,
+}
+
+impl Courier {
+    /// A courier over the site's own store.
+    pub fn new(options: Options, own: Store) -> Result<Self, CourierError> {
+        Ok(Self {
+            fetcher: Fetcher::new(options.token.clone())?,
+            options,
+            own,
+            view: None,
+            mirrored: None,
+            collected: None,
+            work: Arc::default(),
+            transfers: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(TRANSFERS)),
+            woken: watch::Sender::new(0),
+        })
+    }
+
+    /// The newest record it has seen: a pass wants those after it.
+    pub fn head(&self) -> Option<Head> {
+        self.view.as_ref().map(View::head)
+    }
+
+    /// Rises whenever a transfer ends or may be tried again: time for a pass.
+    pub fn woken(&self) -> watch::Receiver<u64> {
+        self.woken.subscribe()
+    }
+
+    /// Starts what is missing and tells what stands.
+    pub async fn pass(&mut self, input: &Input) -> Findings {
+        let mut found = Findings { mirrored: self.mirrored, ..Findings::default() };
+        let run = &input.site_run;
+        match self.open(run, input.opened).await {
+            Ok(()) => found.opened = Some(run.incarnation),
+            Err(e @ StoreError::StoreLost { .. }) => {
+                found.opened = Some(run.incarnation);
+                found.store_lost = true;
+                found.mirrored = None;
+                found.problems.insert("StoreLost".to_owned(), e.to_string());
+                return found;
+            }
+            Err(e) => {
+                found.opened = input.opened;
+                found.problems.insert("StoreFailed".to_owned(), e.to_string());
+                return found;
+            }
+        }
+        if let Err(e) = self.follow(&input.records).await {
+            found.problems.insert("HistoryNotMirrored".to_owned(), e.to_string());
+        }
+        found.mirrored = self.mirrored;
+        let Some(view) = self.view.clone() else { return found };
+        if let Err(e) = self.look_at_checkpoints(&view).await {
+            found.problems.insert("CheckpointsNotRead".to_owned(), e.to_string());
+        }
+        let wants = wants::wants(run, &view, &self.locked(|w| w.stock.clone()));
+        self.forget_failures(&view, &wants);
+        for want in wants.contributions {
+            self.start_contribution(run, &view, want);
+        }
+        if let Some(seq) = wants.base {
+            self.start_base(run, &view, seq);
+        }
+        self.collect(run, &view, &mut found).await;
+        while self.transfers.try_join_next().is_some() {}
+        self.locked(|w| {
+            found.holds = wants::reportable(&view, input.applied, &w.stock);
+            found.held = w.stock.contributions.iter().map(|(k, _)| k.clone()).collect();
+            found.checkpoints = w.checkpoints.values().cloned().collect();
+            if let Some((_, (_, _, why))) = w.failed.iter().next() {
+                let more = w.failed.len() - 1;
+                let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+                found.problems.insert("TransferFailed".to_owned(), format!("{why}{more}"));
+            }
+        });
+        found
+    }
+
+    /// Writes the opening entry once; afterwards it must be there (D8).
+    async fn open(&self, run: &SiteRun, opened: Option<Incarnation>) -> Result<(), StoreError> {
+        if opened == Some(run.incarnation) {
+            opening::check(&self.own, &run.run, &self.options.site, run.incarnation).await
+        } else {
+            opening::open(&self.own, &run.run, &self.options.site, run.incarnation).await
+        }
+    }
+
+    fn locked<T>(&self, f: impl FnOnce(&mut Work) -> T) -> T {
+        f(&mut self.work.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Checks and mirrors new records.
+    async fn follow(&mut self, records: &[SignedRecord]) -> Result<(), CourierError> {
+        for r in records {
+            let seq = r.record.seq;
+            let bad = |what: String| CourierError::Damaged { key: format!("record {seq}"), what };
+            match &mut self.view {
+                None => self.view = Some(View::start(r).map_err(|e| bad(e.to_string()))?),
+                Some(v) if seq <= v.head().seq => {}
+                Some(v) => v.extend(r).map_err(|e| bad(e.to_string()))?,
+            }
+            stock::mirror(&self.own, r).await?;
+            self.mirrored = Some(seq);
+        }
+        Ok(())
+    }
+
+    /// Verifies run checkpoints that appeared in the store, made by the trainer or fetched.
+    async fn look_at_checkpoints(&self, view: &View) -> Result<(), CourierError> {
+        for seq in checkpoint::listed(&self.own, view.run()).await? {
+            let key = keys::checkpoint(view.run(), seq);
+            let due = self.locked(|w| {
+                !w.checkpoints.contains_key(&seq)
+                    && w.failed.get(&key).is_none_or(|f| f.1 <= Instant::now())
+            });
+            if !due {
+                continue;
+            }
+            match checkpoint::verify(&self.own, view, seq).await {
+                Ok(stored) => self.locked(|w| {
+                    w.failed.remove(&key);
+                    w.stock.checkpoints.insert(seq);
+                    w.checkpoints.insert(seq, stored);
+                }),
+                Err(e) => self.fail(&key, &e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops failures of what is no longer wanted.
+    fn forget_failures(&self, view: &View, wants: &Wants) {
+        let mut keep: BTreeSet<String> =
+            wants.contributions.iter().map(|w| keys::contribution(view.run(), &w.offer.key)).collect();
+        keep.extend(wants.base.map(|s| keys::checkpoint(view.run(), s)));
+        let checkpoints = keys::checkpoints(view.run());
+        self.locked(|w| w.failed.retain(|k, _| keep.contains(k) || k.starts_with(&checkpoints)));
+    }
+
+    fn fail(&self, key: &str, e: &CourierError) {
+        fail(&self.work, &self.woken, key, e);
+    }
+
+    /// True if the transfer `key` is to be started now; it then counts as running.
+    fn begin(&self, key: &str) -> bool {
+        self.locked(|w| {
+            let due = w.failed.get(key).is_none_or(|f| f.1 <= Instant::now());
+            due && w.running.insert(key.to_owned())
+        })
+    }
+
+    /// Base addresses of `holders`, in that order.
+    fn endpoints(run: &SiteRun, holders: &[SiteId]) -> Vec<String> {
+        let of = |h: &SiteId| run.peers.iter().find(|p| p.site == *h).map(|p| p.endpoint.clone());
+        holders.iter().filter_map(of).collect()
+    }
+
+    fn start_contribution(&mut self, run: &SiteRun, view: &View, want: Want) {
+        let key = keys::contribution(view.run(), &want.offer.key);
+        if !self.begin(&key) {
+            return;
+        }
+        let holders: Vec<SiteId> = want.holders.iter().filter(|h| **h != self.options.site).cloned().collect();
+        let from = Self::endpoints(run, &holders);
+        let (own, fetcher, work, woken) =
+            (self.own.clone(), self.fetcher.clone(), self.work.clone(), self.woken.clone());
+        let (permits, id, elements) = (self.permits.clone(), view.run().clone(), view.genesis().elements);
+        self.transfers.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            let done = stock::obtain(&own, &fetcher, &id, &want.offer, elements, &from).await;
+            let mut w = work.lock().unwrap_or_else(PoisonError::into_inner);
+            w.running.remove(&key);
+            match done {
+                Ok(()) => {
+                    w.failed.remove(&key);
+                    w.stock.nowhere.remove(&want.offer.key);
+                    w.stock.contributions.insert((want.offer.key, want.offer.digest));
+                    drop(w);
+                    woken.send_modify(|n| *n += 1);
+                }
+                Err(e) => {
+                    // All that answered say they do not have it: then only a base can help.
+                    if matches!(e, CourierError::NotThere { .. }) && want.commit.is_some() {
+                        w.stock.nowhere.insert(want.offer.key);
+                    }
+                    drop(w);
+                    fail(&work, &woken, &key, &e);
+                }
+            }
+        });
+    }
+
+    fn start_base(&mut self, run: &SiteRun, view: &View, seq: Seq) {
+        let key = keys::checkpoint(view.run(), seq);
+        if !self.begin(&key) {
+            return;
+        }
+        let from: Vec<String> = run.peers.iter().map(|p| p.endpoint.clone()).collect();
+        let (own, fetcher, work, woken) =
+            (self.own.clone(), self.fetcher.clone(), self.work.clone(), self.woken.clone());
+        let (permits, view) = (self.permits.clone(), view.clone());
+        self.transfers.spawn(async move {
+            let _permit = permits.acquire_owned().await;
+            let done = checkpoint::obtain(&own, &fetcher, &view, seq, &from).await;
+            let mut w = work.lock().unwrap_or_else(PoisonError::into_inner);
+            w.running.remove(&key);
+            match done {
+                Ok(stored) => {
+                    w.failed.remove(&key);
+                    w.stock.checkpoints.insert(seq);
+                    w.checkpoints.insert(seq, stored);
+                    drop(w);
+                    woken.send_modify(|n| *n += 1);
+                }
+                Err(e) => {
+                    drop(w);
+                    fail(&work, &woken, &key, &e);
+                }
+            }
+        });
+    }
+
+    /// Removes what nobody needs, once for each commit.
+    async fn collect(&mut self, run: &SiteRun, view: &View, found: &mut Findings) {
+        let commit = view.last_commit().0;
+        if self.collected == Some(commit) {
+            return;
+        }
+        let here = match contribution::list(&self.own, view.run()).await {
+            Ok(here) => here,
+            Err(e) => {
+                found.problems.insert("StoreFailed".to_owned(), e.to_string());
+                return;
+            }
+        };
+        let checkpoints = self.locked(|w| w.stock.checkpoints.clone());
+        let going = garbage::garbage(view, &run.keep, &checkpoints, here);
+        for key in going.contributions {
+            self.locked(|w| w.stock.contributions.retain(|(k, _)| *k != key));
+            if let Err(e) = stock::remove(&self.own, &keys::contribution(view.run(), &key)).await {
+                found.problems.insert("NotRemoved".to_owned(), e.to_string());
+            }
+        }
+        for seq in going.checkpoints {
+            self.locked(|w| {
+                w.stock.checkpoints.remove(&seq);
+                w.checkpoints.remove(&seq);
+            });
+            if let Err(e) = stock::remove(&self.own, &keys::checkpoint(view.run(), seq)).await {
+                found.problems.insert("NotRemoved".to_owned(), e.to_string());
+            }
+        }
+        self.collected = Some(commit);
+    }
+}
+
+/// Notes a failure and wakes the host once the key may be tried again.
+fn fail(work: &Arc<Mutex<Work>>, woken: &watch::Sender<u64>, key: &str, e: &CourierError) {
+    tracing::debug!(key, error = %e, "transfer failed");
+    let wait = {
+        let mut w = work.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = w.failed.get(key).map_or(0, |f| f.0);
+        let wait = RETRY.0.saturating_mul(1 << times.min(10)).min(RETRY.1);
+        w.failed.insert(key.to_owned(), (times + 1, Instant::now() + wait, e.to_string()));
+        wait
+    };
+    woken.send_modify(|n| *n += 1);
+    let woken = woken.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        woken.send_modify(|n| *n += 1);
+    });
+}
