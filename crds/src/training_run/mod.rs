@@ -61,16 +61,16 @@ use crate::rules;
     validation = rules::computed(
         "self.siteTemplates.all(t, quantity(string(self.training.batchTokens)).asInteger() \
          % (self.data.sequenceLength * t.workers) == 0)",
-        "'training.batchTokens is ' + string(self.training.batchTokens) + ': must be a multiple of data.sequenceLength x \
-         workers of every site template, here ' + string(self.data.sequenceLength) + ' x ' \
-         + string(self.siteTemplates[0].workers) + ' for the first; choose such a multiple'",
+        "'training.batchTokens is %s: must be a multiple of data.sequenceLength x workers of every site template, \
+         here %d x %d for the first; choose such a multiple'\
+         .format([self.training.batchTokens, self.data.sequenceLength, self.siteTemplates[0].workers])",
     ),
     validation = rules::computed(
         "quantity(string(self.training.tokens)).asInteger() / 4 >= self.sites.max \
          * quantity(string(self.training.outer.tokensPerRound)).asInteger()",
-        "'training.tokens is ' + string(self.training.tokens) + ': must be at least four rounds of sites.max x \
-         training.outer.tokensPerRound, here ' + string(self.sites.max) + ' x ' \
-         + string(self.training.outer.tokensPerRound) + '; raise the budget, or lower tokensPerRound or sites.max'",
+        "'training.tokens is %s: must be at least four rounds of sites.max x training.outer.tokensPerRound, here %d x %s; \
+         raise the budget, or lower tokensPerRound or sites.max'\
+         .format([self.training.tokens, self.sites.max, self.training.outer.tokensPerRound])",
     )
 )]
 pub struct TrainingRunSpec {

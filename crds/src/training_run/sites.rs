@@ -11,7 +11,7 @@ use crate::rules;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::computed(
     "self.min <= self.max",
-    "'min is ' + string(self.min) + ': must be at most max = ' + string(self.max) + '; lower min or raise max'",
+    "'min is %d: must be at most max = %d; lower min or raise max'.format([self.min, self.max])",
 ))]
 pub struct Sites {
     /// Lets the run go on while at least so many sites are alive. Default: 1.

@@ -18,16 +18,16 @@ const WHY_FIXED: &str = "the curve so far was trained with the old value; create
          && quantity(string(self.batchTokens)).asInteger() > 0 \
          && quantity(string(self.outer.tokensPerRound)).asInteger() \
          % quantity(string(self.batchTokens)).asInteger() == 0",
-        "'outer.tokensPerRound is ' + string(self.outer.tokensPerRound) + ': must be a multiple of batchTokens = ' \
-         + string(self.batchTokens) + ', and both above 0; choose a whole number of inner steps'",
+        "'outer.tokensPerRound is %s: must be a multiple of batchTokens = %s, and both above 0; choose a whole number of \
+         inner steps'.format([self.outer.tokensPerRound, self.batchTokens])",
     )
 )]
 pub struct Training {
     /// Sets the budget in tokens (suffixes k, M, G, T): the run ends when so many are committed. At least four rounds.
     #[x_kube(validation = rules::computed(
         "quantity(string(self)).asInteger() >= quantity(string(oldSelf)).asInteger()",
-        "'must not fall below ' + string(oldSelf) + ': the learning rate already followed that budget; \
-         raise it, or end the run by deleting it'",
+        "'must not fall below %s: the learning rate already followed that budget; raise it, or end the run by deleting it'\
+         .format([oldSelf])",
     ))]
     pub tokens: Tokens,
 
