@@ -1,2 +1,42 @@
-//! Not written yet.
-fn main() {}
+//! coalition-trainer: supervisor, worker, data preparation and generation. Each command is a file; this one only chooses.
+mod cli;
+mod config;
+mod events;
+mod failure;
+mod gateway;
+mod generate;
+mod prepare;
+mod signals;
+mod supervisor;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command, Data};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("COALITION_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let done = match cli.command {
+        Command::Supervise(c) => supervisor::supervise(&c.config),
+        Command::Work(c) => worker::work(&c.config),
+        Command::Data(Data::Prepare(p)) => prepare::prepare(p),
+        Command::Data(Data::Verify { folder }) => prepare::verify(&folder),
+        Command::Generate(g) => generate::generate(g),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "coalition-trainer", &mut std::io::stdout());
+            Ok(0)
+        }
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(f) => {
+            eprintln!("error: {f}");
+            ExitCode::from(f.code)
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The command line of `coalition-trainer`. Must not do anything but parse.
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Trains one site's part of a run, prepares its data, and writes text from what was learnt.
+#[derive(Debug, Parser)]
+#[command(name = "coalition-trainer", version, max_term_width = 100, after_long_help = CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const CODES: &str = "Exit codes:
+  0   finished; the gateway confirmed the run's end
+  64  bad configuration, or training diverged: restarting cannot help
+  65  bad or missing data
+  66  damaged checkpoint, and nothing else to go on from
+  69  the gateway is gone for good or no longer wants this worker
+  70  a bug: please report it with the log
+  75  a passing failure (a peer was lost, a store is full or did not answer): try again
+  143 stopped by SIGTERM or suspended, after saving";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Keep one worker running: start it, restart it in place, watch the run permit (PID 1 of a pod).
+    #[command(after_help = "Example:\n  coalition-trainer supervise --config worker-0.json")]
+    Supervise(ConfigArg),
+    /// Train as one worker of a gang; usually started by `supervise`.
+    #[command(after_help = "Example:\n  COALITION_TOKEN=… coalition-trainer work --config worker-0.json")]
+    Work(ConfigArg),
+    /// Prepare data sets.
+    #[command(subcommand)]
+    Data(Data),
+    /// Write text from a run checkpoint.
+    #[command(after_help = "Examples:
+  coalition-trainer generate --store file:///srv/north --run quickstart --data ./data --prompt 'fn main() {'
+  coalition-trainer generate --store file:///srv/north --run quickstart --seq 57 --data ./data --temperature 0")]
+    Generate(Generate),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  coalition-trainer completion bash > /etc/bash_completion.d/coalition-trainer")]
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// The one argument of a worker.
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// The worker's configuration, a JSON file.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Data sets.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Turn files and folders into token shards with an index and a digest.
+    #[command(after_help = "Examples:
+  coalition-trainer data prepare --include '*.rs' --out ./data ~/.cargo/registry/src
+  coalition-trainer data prepare --bpe 4096 --include '*.txt' --held-out 0.02 --out ./rfc /usr/share/doc/RFC")]
+    Prepare(Prepare),
+    /// Compare every shard of a prepared data set with its digest.
+    #[command(after_help = "Example:\n  coalition-trainer data verify ./data")]
+    Verify {
+        /// The data set's folder.
+        folder: PathBuf,
+    },
+}
+
+/// How to prepare.
+#[derive(Debug, Args)]
+pub struct Prepare {
+    /// Files and folders to read.
+    #[arg(required = true, value_name = "PATH")]
+    pub sources: Vec<PathBuf>,
+    /// The folder to make; it must not exist yet.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Take only files below folders that match (`*.rs`, `src/**/*.md`); may be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub include: Vec<String>,
+    /// Leave out files that match; may be repeated.
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+    /// Train a byte-level BPE of at most so many tokens instead of reading bytes.
+    #[arg(long, value_name = "TOKENS")]
+    pub bpe: Option<u32>,
+    /// Share of documents held out for evaluation, at least 0 and below 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
+    pub held_out: f64,
+    /// Seed of the held-out split.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Take documents only until they hold so many bytes.
+    #[arg(long, value_name = "BYTES")]
+    pub limit_bytes: Option<u64>,
+    /// Pass by files that are not UTF-8 where text is needed.
+    #[arg(long)]
+    pub skip_not_utf8: bool,
+    /// Threads; 0 means one a core. The result does not depend on it.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+}
+
+/// What to write, and from which checkpoint.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The store with the run checkpoint, `file:///DIR` or `s3://BUCKET/PREFIX`.
+    #[arg(long, value_name = "URL")]
+    pub store: String,
+    /// The run.
+    #[arg(long)]
+    pub run: String,
+    /// The record whose checkpoint to use; absent: the newest in the store.
+    #[arg(long)]
+    pub seq: Option<u64>,
+    /// The data set, for its tokenizer.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// What to continue; empty begins a document.
+    #[arg(long, default_value = "")]
+    pub prompt: String,
+    /// Tokens to write.
+    #[arg(long, default_value_t = 256)]
+    pub length: usize,
+    /// 0 takes the likeliest token every time; 1 follows the model.
+    #[arg(long, default_value_t = 0.8)]
+    pub temperature: f64,
+    /// Choose among so many likeliest tokens; 0 among all.
+    #[arg(long, default_value_t = 0)]
+    pub top_k: usize,
+    /// Seed of the draws: same seed, same text.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Compute threads.
+    #[arg(long, default_value_t = 2)]
+    pub threads: usize,
+}

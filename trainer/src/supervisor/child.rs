@@ -1,0 +1,156 @@
+//! One worker process: started, listened to, signalled, reaped. Must not know when to start another.
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use coalition_protocol::{Digest, exit};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use serde::Serialize;
+
+use super::Happening;
+use super::tail::Tail;
+use crate::config::WorkerConfig;
+use crate::events::{boot_millis, emit};
+use crate::failure::Failure;
+
+/// Environment variable with the name of the process, by which it joins and by which its end is reported.
+pub const PROCESS_ENV: &str = "COALITION_PROCESS";
+/// How long the log of an ended process is waited for: a grandchild may hold the pipe open for ever.
+const LOG_END: Duration = Duration::from_millis(300);
+/// Longest line that is passed on whole.
+const LONGEST_LINE: u64 = 1 << 16;
+
+/// A running worker.
+pub(super) struct Running {
+    /// Its name, fresh for every process.
+    pub process: String,
+    pid: Pid,
+    tail: Arc<Mutex<Tail>>,
+    readers: Mutex<Vec<JoinHandle<()>>>,
+    /// Dropped with this value: then the worker ends by itself.
+    _stdin: ChildStdin,
+}
+
+#[derive(Serialize)]
+struct Started<'a> {
+    process: &'a str,
+    pid: i32,
+    number: u64,
+}
+
+/// A name that no other process of any machine has: from clock, process id and a counter.
+pub(crate) fn fresh_name(number: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let seed = format!("{now} {} {} {number}", boot_millis(), std::process::id());
+    Digest::of(seed.as_bytes()).to_string()[..32].to_owned()
+}
+
+impl Running {
+    /// Starts `coalition-trainer work` with the same configuration.
+    pub fn start(path: &Path, config: &WorkerConfig, number: u64, tell: Sender<Happening>) -> Result<Self, Failure> {
+        let broken = |what: &str| Failure::new(exit::TRY_AGAIN, format!("cannot start the worker process: {what}"));
+        let program = std::env::current_exe().map_err(|e| broken(&e.to_string()))?;
+        let process = fresh_name(number);
+        let threads = config.threads.to_string();
+        let mut child = Command::new(program)
+            .arg("work")
+            .arg("--config")
+            .arg(path)
+            .env(PROCESS_ENV, &process)
+            // Pools of libraries that read the environment once, before anyone can pin them by call.
+            .env("OMP_NUM_THREADS", &threads)
+            .env("MKL_NUM_THREADS", &threads)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| broken(&e.to_string()))?;
+        let pid = Pid::from_child(&child);
+        emit("workerStarted", Started { process: &process, pid: pid.as_raw_nonzero().get(), number });
+        let tail = Arc::new(Mutex::new(Tail::default()));
+        let mut readers = Vec::new();
+        if let Some(out) = child.stdout.take() {
+            readers.push(pass_on(out, std::io::stdout(), tail.clone()));
+        }
+        if let Some(err) = child.stderr.take() {
+            readers.push(pass_on(err, std::io::stderr(), tail.clone()));
+        }
+        let stdin = child.stdin.take().ok_or_else(|| broken("it has no standard input"))?;
+        // From here on the reaper alone waits, for this process and for orphans that a PID 1 inherits.
+        drop(child);
+        thread::spawn(move || {
+            let code = reap(pid);
+            let _ = tell.send(Happening::Ended(code));
+        });
+        Ok(Self { process, pid, tail, readers: Mutex::new(readers), _stdin: stdin })
+    }
+
+    /// Asks it to save and leave.
+    pub fn terminate(&self) {
+        let _ = kill_process(self.pid, Signal::TERM);
+    }
+
+    /// Ends it.
+    pub fn kill(&self) {
+        let _ = kill_process(self.pid, Signal::KILL);
+    }
+
+    /// After its end: the end of its log, and whether it trained.
+    pub fn finish(&self) -> (String, bool) {
+        let until = Instant::now() + LOG_END;
+        let readers = std::mem::take(&mut *self.readers.lock().unwrap_or_else(PoisonError::into_inner));
+        for r in readers {
+            // A reader ends with its pipe, nearly always at once.
+            while !r.is_finished() && Instant::now() < until {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        (tail.text(), tail.progressed)
+    }
+}
+
+fn pass_on(
+    from: impl Read + Send + 'static,
+    mut to: impl Write + Send + 'static,
+    tail: Arc<Mutex<Tail>>,
+) -> JoinHandle<()> {
+    thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            match from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
+                Ok(n) if n > 0 => {}
+                _ => return,
+            }
+            tail.lock().unwrap_or_else(PoisonError::into_inner).push(&line);
+            // Who reads our output may be gone; the worker must not feel it.
+            let _ = to.write_all(&line).and_then(|()| to.flush());
+        }
+    })
+}
+
+/// Waits for children until `pid` ends; gives its exit code, 128 + signal when killed.
+fn reap(pid: Pid) -> i32 {
+    loop {
+        match wait(WaitOptions::empty()) {
+            Ok(Some((ended, status))) if ended == pid => {
+                return match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => code,
+                    (None, Some(signal)) => 128 + signal,
+                    (None, None) => continue,
+                };
+            }
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => {
+                tracing::error!("cannot wait for the worker process: {e}");
+                return i32::from(exit::BUG);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! PID 1 of a worker: starts the worker process, restarts it in place at once, watches the run permit, passes SIGTERM on,
+//! and leaves with the code that says why. Must not know what the worker does.
+//!
+//! The worker holds the other end of a pipe as its standard input, and so does this process towards whoever started it:
+//! a kill -9 anywhere leaves nothing running.
+mod child;
+mod permit;
+mod rules;
+mod tail;
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use coalition_protocol::exit;
+use coalition_protocol::messages::{ExitReport, Orders};
+use serde::Serialize;
+
+use crate::config::WorkerConfig;
+use crate::events::emit;
+use crate::failure::Failure;
+use crate::gateway::{Gateway, retry};
+use crate::signals;
+use child::Running;
+pub(crate) use child::{PROCESS_ENV, fresh_name};
+use rules::{After, Streak, after_exit};
+
+/// How long a worker that was asked to leave may take before it is killed: saving within 10 s is its promise, the rest is
+/// for a slow store.
+const LEAVE: Duration = Duration::from_secs(25);
+/// How long a worker may go on after the hub no longer wants it, before it is told by signal: it hears of it by itself.
+const UNWANTED: Duration = Duration::from_secs(20);
+/// How long the gateway is asked about an exit before the worker is started again without its answer.
+const ASK: Duration = Duration::from_secs(2);
+/// How long the gateway is asked to confirm the end of the run.
+const CONFIRM: Duration = Duration::from_secs(600);
+
+/// What can happen to a supervisor.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// The worker process ended with this code (128 + signal when killed).
+    Ended(i32),
+    /// SIGTERM or SIGINT.
+    Terminate,
+    /// The permit ran out without renewal.
+    PermitLost,
+    /// The hub wants this worker to leave, or wants it again.
+    Wanted(bool),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ended<'a> {
+    process: &'a str,
+    exit_code: i32,
+    meaning: &'a str,
+}
+
+/// Runs until the worker shall not run any more; gives the exit code.
+pub fn supervise(path: &Path) -> Result<u8, Failure> {
+    let config = WorkerConfig::read(path)?;
+    let gateway = Gateway::new(&config)?;
+    let (tell, happenings) = channel();
+    let to = tell.clone();
+    signals::on_terminate(move || {
+        let _ = to.send(Happening::Terminate);
+    })?;
+    // The worker holds the other end of a pipe of ours, so it sees our end by itself.
+    signals::on_orphaned(signals::vanish);
+    let mut supervisor = Supervisor { config, path, gateway, tell, happenings, terminating: false, stopped: false };
+    supervisor.run()
+}
+
+struct Supervisor<'a> {
+    config: WorkerConfig,
+    path: &'a Path,
+    gateway: Gateway,
+    tell: Sender<Happening>,
+    happenings: Receiver<Happening>,
+    terminating: bool,
+    stopped: bool,
+}
+
+impl Supervisor<'_> {
+    fn run(&mut self) -> Result<u8, Failure> {
+        let mut streak = Streak::default();
+        for number in 0u64.. {
+            let running = Running::start(self.path, &self.config, number, self.tell.clone())?;
+            let watch = permit::Watch::start(
+                self.gateway.clone(),
+                self.config.worker,
+                running.process.clone(),
+                self.tell.clone(),
+            );
+            let code = self.wait(&running);
+            drop(watch);
+            let (log, progressed) = running.finish();
+            emit("workerEnded", Ended { process: &running.process, exit_code: code, meaning: exit::meaning(code) });
+            let report =
+                ExitReport { worker: self.config.worker, process: running.process.clone(), exit_code: code, log };
+            let patience = if code == i32::from(exit::FINISHED) { CONFIRM } else { ASK };
+            let orders = retry(Instant::now() + patience, || self.gateway.exit(&report, ASK)).map(|p| p.orders);
+            if let Err(e) = &orders {
+                tracing::warn!("{e}");
+            }
+            match after_exit(code, self.terminating, self.stopped, orders.ok()) {
+                After::Exit(code) => return Ok(code),
+                After::Restart => {
+                    let pause = streak.pause(progressed);
+                    if self.pause(pause) {
+                        return Ok(exit::STOPPED);
+                    }
+                }
+            }
+        }
+        Err(Failure::bug("more restarts than numbers"))
+    }
+
+    /// Waits for the worker's end, passing on what happens meanwhile.
+    fn wait(&mut self, running: &Running) -> i32 {
+        let mut kill_at: Option<Instant> = None;
+        let mut signal_at: Option<Instant> = None;
+        loop {
+            let next = [kill_at, signal_at].into_iter().flatten().min();
+            // Without anything due, an hour is as good as any other bound: it only wakes up to wait again.
+            let left = next.map_or(Duration::from_secs(3600), |t| t.saturating_duration_since(Instant::now()));
+            match self.happenings.recv_timeout(left) {
+                Ok(Happening::Ended(code)) => return code,
+                Ok(Happening::Terminate) => {
+                    self.terminating = true;
+                    running.terminate();
+                    kill_at = kill_at.or(Some(Instant::now() + LEAVE));
+                }
+                Ok(Happening::PermitLost) => {
+                    tracing::warn!("the run permit ran out: the gateway did not renew it in time; stopping the worker");
+                    self.stopped = true;
+                    running.terminate();
+                    kill_at = kill_at.or(Some(Instant::now() + LEAVE));
+                }
+                Ok(Happening::Wanted(false)) => signal_at = signal_at.or(Some(Instant::now() + UNWANTED)),
+                Ok(Happening::Wanted(true)) => signal_at = None,
+                Err(RecvTimeoutError::Timeout) => {
+                    let now = Instant::now();
+                    if kill_at.is_some_and(|t| t <= now) {
+                        tracing::warn!("the worker did not leave in time and is killed");
+                        running.kill();
+                        kill_at = None;
+                    }
+                    if signal_at.is_some_and(|t| t <= now) {
+                        running.terminate();
+                        signal_at = None;
+                        kill_at = kill_at.or(Some(now + LEAVE));
+                    }
+                }
+                // The sender lives in `self`.
+                Err(RecvTimeoutError::Disconnected) => return i32::from(exit::BUG),
+            }
+        }
+    }
+
+    /// Waits before a restart; true if SIGTERM came meanwhile.
+    fn pause(&mut self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            match self.happenings.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Happening::Terminate) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+/// Whether orders allow going on; absent means the gateway did not say.
+pub(crate) fn wanted(orders: Option<Orders>) -> bool {
+    orders != Some(Orders::Leave)
+}

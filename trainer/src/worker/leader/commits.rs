@@ -1,0 +1,192 @@
+//! Taking part in what was committed: applying records in order, going to a later base, computing a state once more. Every
+//! act may be repeated after a failure. Must not decide which.
+use coalition_outer::{OuterState, chunks, shift};
+use coalition_protocol::history::{Commit, View};
+use coalition_protocol::record::{Outer, Step};
+use coalition_protocol::{Round, Seq, exit, keys};
+use coalition_store::{StoreError, contribution, run_checkpoint};
+
+use super::Leader;
+use super::acts::Undone;
+use crate::failure::{Failure, Stop};
+use crate::worker::cursor::WARMUP;
+use crate::worker::decisions::Decision;
+use crate::worker::next::{Effect, effect};
+use crate::worker::outer_state::{Source, after};
+
+impl Leader<'_, '_> {
+    pub(super) fn apply(&mut self, view: &View, seq: Seq) -> Result<(), Undone> {
+        let Some((_, round, commit)) = view.commits().find(|(s, ..)| *s == seq) else {
+            return Err(Failure::bug(format!("record {seq} is no commit")).into());
+        };
+        match commit {
+            Commit::Outer(o) => self.apply_outer(view, seq, round, o),
+            Commit::Step(s) => self.apply_step(seq, round, s),
+            Commit::Genesis => Err(Failure::bug("genesis is applied from the start").into()),
+        }
+    }
+
+    fn apply_outer(&mut self, view: &View, seq: Seq, round: Round, outer: &Outer) -> Result<(), Undone> {
+        let next = match after(self.store, view, &self.outer, outer) {
+            Ok(next) => next,
+            Err(e @ (StoreError::Damaged { .. } | StoreError::NotFound { .. })) => {
+                return self.drop_damaged(view, outer, e);
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let effect = effect(outer, &self.site, self.fence.incarnation, &self.cursor);
+        let included = outer.included.iter().any(|i| i.key.site == self.site);
+        match effect {
+            Effect::Shift => {
+                self.leave_plan(view);
+                let x = self.rank.body.trainer.params_mut();
+                shift(x, self.outer.theta(), next.theta()).map_err(Stop::from)?;
+                self.share_parameters();
+                self.moved_to(seq, round, next);
+            }
+            Effect::Take | Effect::Drop => {
+                self.cursor.settle();
+                self.moved_to(seq, round, next);
+                self.take_theta()?;
+            }
+        }
+        if !included && self.cursor.stale_at(round) {
+            self.reset_moments(round);
+        }
+        Ok(())
+    }
+
+    /// A contribution that this store holds damaged: without its manifest it is not held, and the courier fetches it again.
+    fn drop_damaged(&mut self, view: &View, outer: &Outer, why: StoreError) -> Result<(), Undone> {
+        tracing::warn!("{why}; it is fetched again from another holder");
+        for i in &outer.included {
+            let loaded = self.store.wait(contribution::load(self.store.store(), view.run(), &i.key, Some(i.digest)));
+            if matches!(loaded, Err(StoreError::Damaged { .. })) {
+                let folder = keys::contribution(view.run(), &i.key);
+                for name in [keys::MANIFEST, keys::CONTRIBUTION_DATA] {
+                    self.store.wait(self.store.store().delete(&format!("{folder}/{name}")))?;
+                }
+            }
+        }
+        Err(Undone::Later(StoreError::Unreachable {
+            store: self.store.store().name().to_owned(),
+            key: format!("the contributions to round {}", outer.round),
+            reason: why.to_string(),
+        }))
+    }
+
+    fn apply_step(&mut self, seq: Seq, round: Round, record: &Step) -> Result<(), Undone> {
+        let next = self.outer.after_step(self.rank.body.trainer.params().to_vec()).map_err(Stop::from)?;
+        let digest = next.digest();
+        if digest != record.state {
+            return Err(Failure::new(
+                exit::CHECKPOINT,
+                format!(
+                    "the step of round {round} gives state {digest}, record {seq} says {}: the site checkpoint it names \
+                     ({}) is not the one this site stands on",
+                    record.state, record.checkpoint
+                ),
+            )
+            .into());
+        }
+        self.cursor.settle();
+        self.moved_to(seq, round, next);
+        Ok(())
+    }
+
+    /// The outer state is now `next`, after `seq`.
+    fn moved_to(&mut self, seq: Seq, round: Round, next: OuterState) {
+        self.before = Some(std::mem::replace(&mut self.outer, next));
+        self.state = self.outer.report(seq);
+        self.cursor.applied = seq;
+        self.cursor.round = round;
+        self.cursor.state = self.state.digest;
+        self.offered = None;
+    }
+
+    pub(super) fn leave_plan(&mut self, view: &View) {
+        let rows = self.rows();
+        let plan = self.cursor.plan.and_then(|seq| view.plan(seq));
+        self.cursor.leave_plan(plan, &self.site, rows);
+        self.offered = None;
+    }
+
+    pub(super) fn take_theta(&mut self) -> Result<(), Undone> {
+        self.rank.body.trainer.set_params(self.outer.theta()).map_err(Stop::from)?;
+        self.share_parameters();
+        Ok(())
+    }
+
+    fn share_parameters(&mut self) {
+        // State includes parameters; it stays due if it was.
+        self.unshared.get_or_insert(Decision::Parameters);
+    }
+
+    fn reset_moments(&mut self, round: Round) {
+        self.rank.body.trainer.reset_moments();
+        self.cursor.warmup_left = WARMUP;
+        self.cursor.trained_round = round;
+        self.unshared = Some(Decision::State { adam_count: 0 });
+    }
+
+    pub(super) fn jump(&mut self, view: &View, seq: Seq) -> Result<(), Undone> {
+        let Some((_, round, _)) = view.commits().find(|(s, ..)| *s == seq) else {
+            return Err(Failure::bug(format!("record {seq} is no commit")).into());
+        };
+        let loaded = self.store.wait(run_checkpoint::load(self.store.store(), view.run(), seq, &self.layout));
+        let state = match loaded {
+            Ok((_, state)) if view.state(seq).is_none_or(|(fixed, _)| fixed == state.digest()) => state,
+            Ok(_) | Err(StoreError::Damaged { .. } | StoreError::NotFound { .. }) => {
+                tracing::warn!("run checkpoint {seq} is not what it must be: passed by");
+                self.stored.remove(&seq);
+                return Ok(());
+            }
+            Err(e) => return Err(e.into()),
+        };
+        self.cursor.settle();
+        self.moved_to(seq, round, state);
+        self.before = None;
+        self.take_theta()?;
+        if self.cursor.stale_at(round) {
+            self.reset_moments(round);
+        }
+        Ok(())
+    }
+
+    /// Computes the applied state once more from what it came from (D17): the same value is confirmed, another is taken.
+    pub(super) fn reproduce(&mut self, view: &View) -> Result<(), Undone> {
+        let applied = self.cursor.applied;
+        let commit = view.commits().find(|(s, ..)| *s == applied).map(|(.., c)| c);
+        let fresh = match (&self.before, commit) {
+            (Some(before), Some(Commit::Outer(o))) => Some(after(self.store, view, before, o)?),
+            _ => {
+                let initial = self.rank.body.initial(self.spec.model.init.seed)?;
+                Source { store: self.store, view, layout: &self.layout, initial: &initial }.at(applied)?
+            }
+        };
+        let Some(fresh) = fresh else {
+            return Err(Undone::Later(StoreError::Unreachable {
+                store: self.store.store().name().to_owned(),
+                key: format!("what the state of record {applied} was computed from"),
+                reason: "sites disagree about it, and this one cannot compute it again".to_owned(),
+            }));
+        };
+        let report = fresh.report(applied);
+        let differing = chunks::differing(&report.chunks, &self.state.chunks);
+        if differing.is_empty() {
+            tracing::warn!(
+                "sites disagree about the state of record {applied}; this one computed the same value again"
+            );
+            self.state.reproduced = true;
+            return Ok(());
+        }
+        tracing::warn!("chunks {differing:?} of the state of record {applied} were wrong here and are replaced");
+        let x = self.rank.body.trainer.params_mut();
+        shift(x, self.outer.theta(), fresh.theta()).map_err(Stop::from)?;
+        self.share_parameters();
+        self.cursor.state = report.digest;
+        self.state = report;
+        self.outer = fresh;
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! O = (θ, u) after any commit, from what the own store holds: a base and the contributions since (D20), each proved. Must
+//! not know inner state.
+use coalition_outer::{OuterState, VectorLayout, Weighted};
+use coalition_protocol::history::{Commit, View};
+use coalition_protocol::record::Outer;
+use coalition_protocol::{Seq, exit};
+use coalition_store::{BlockingStore, StoreError, contribution, run_checkpoint};
+
+use crate::failure::{Failure, Stop};
+
+/// Where outer states come from.
+pub struct Source<'a> {
+    /// The own store.
+    pub store: &'a BlockingStore,
+    /// The history.
+    pub view: &'a View,
+    /// The layout.
+    pub layout: &'a VectorLayout,
+    /// θ of genesis.
+    pub initial: &'a [f32],
+}
+
+impl From<StoreError> for Stop {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::Fenced { .. } => Self::Rejoin(e.to_string()),
+            e => Self::Exit(Failure::new(e.exit_code(), e.to_string())),
+        }
+    }
+}
+
+/// Reads the contributions that `outer` includes and applies them to `before` (D15).
+pub fn after(store: &BlockingStore, view: &View, before: &OuterState, outer: &Outer) -> Result<OuterState, StoreError> {
+    let mut parts = Vec::with_capacity(outer.included.len());
+    for i in &outer.included {
+        let (_, delta) = store.wait(contribution::load(store.store(), view.run(), &i.key, Some(i.digest)))?;
+        if delta.len() != before.theta().len() {
+            return Err(StoreError::Damaged {
+                store: store.store().name().to_owned(),
+                key: i.key.to_string(),
+                expected: format!("{} elements", before.theta().len()),
+                got: format!("{} elements", delta.len()),
+            });
+        }
+        parts.push((delta, i.tokens));
+    }
+    let weighted: Vec<Weighted<'_>> = parts.iter().map(|(delta, tokens)| Weighted { delta, tokens: *tokens }).collect();
+    let g = view.genesis();
+    before.after(&weighted, g.outer_lr.get(), g.outer_momentum.get()).map_err(|e| StoreError::BadValue {
+        key: format!("the outer step of plan {}", outer.plan),
+        reason: e.to_string(),
+    })
+}
+
+impl Source<'_> {
+    /// The state after `target`, if the store has what it takes. A damaged object counts as absent, and is told.
+    pub fn at(&self, target: Seq) -> Result<Option<OuterState>, Stop> {
+        Ok(self.from_bases(target)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
+    }
+
+    /// The newest state that can be reached, with its commit. The initial state always can.
+    pub fn farthest(&self) -> Result<(Seq, OuterState), Stop> {
+        let end = self.view.last_commit().0;
+        self.from_bases(end)?.ok_or_else(|| {
+            Failure::new(exit::CHECKPOINT, "no state of the run can be reached, not even the initial one").into()
+        })
+    }
+
+    /// Tries bases from the newest down, and takes the first that replays furthest, up to `target`.
+    fn from_bases(&self, target: Seq) -> Result<Option<(Seq, OuterState)>, Stop> {
+        let run = self.view.run();
+        let bases = self.store.wait(run_checkpoint::list(self.store.store(), run))?;
+        let known: Vec<Seq> = self.view.commits().map(|(s, ..)| s).collect();
+        let mut best: Option<(Seq, OuterState)> = None;
+        for base in bases.into_iter().rev().filter(|b| *b <= target && known.contains(b)).map(Some).chain([None]) {
+            let (at, state) = match base {
+                Some(seq) => match self.store.wait(run_checkpoint::load(self.store.store(), run, seq, self.layout)) {
+                    Ok((_, state)) => (seq, state),
+                    Err(e) => {
+                        tracing::warn!("run checkpoint {seq} is passed by: {e}");
+                        continue;
+                    }
+                },
+                None => (Seq(0), OuterState::initial(self.initial.to_vec())),
+            };
+            if !self.agrees(at, &state) {
+                continue;
+            }
+            let reached = self.replay(at, state, target)?;
+            let done = reached.0 == target;
+            if best.as_ref().is_none_or(|(seq, _)| reached.0 > *seq) {
+                best = Some(reached);
+            }
+            if done {
+                break;
+            }
+        }
+        Ok(best)
+    }
+
+    fn agrees(&self, at: Seq, state: &OuterState) -> bool {
+        let Some((fixed, _)) = self.view.state(at) else { return true };
+        let ours = state.digest();
+        if ours != fixed {
+            tracing::warn!("the state of record {at} read here has digest {ours}, the history says {fixed}: passed by");
+        }
+        ours == fixed
+    }
+
+    fn replay(&self, from: Seq, mut state: OuterState, target: Seq) -> Result<(Seq, OuterState), Stop> {
+        let mut at = from;
+        for (seq, _, commit) in self.view.commits().filter(|(s, ..)| *s > from && *s <= target) {
+            // A step's x lies in a site checkpoint or a base, never in a contribution.
+            let Commit::Outer(outer) = commit else { break };
+            match after(self.store, self.view, &state, outer) {
+                Ok(next) if self.agrees(seq, &next) => (at, state) = (seq, next),
+                Ok(_) => break,
+                Err(e @ (StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
+                    tracing::info!("replay stops before record {seq}: {e}");
+                    break;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok((at, state))
+    }
+}
