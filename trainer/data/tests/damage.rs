@@ -100,7 +100,7 @@ fn a_full_disk_leaves_nothing() {
         .status()
         .is_ok_and(|s| s.success());
     if !mounted {
-        eprintln!("SKIPPED a_full_disk_leaves_nothing: a tmpfs could not be mounted (needs root)");
+        eprintln!("SKIPPED: a tmpfs could not be mounted (needs root)");
         return;
     }
     let source = dir.path().join("source");

@@ -17,7 +17,9 @@ use rstest::rstest;
 fn corpus(root: &Path, reverse: bool) {
     let mut files: Vec<(String, String)> = (0..60)
         .map(|n| {
-            let body: String = (0..200).map(|k| format!("let value_{} = {};\n", (n * 7 + k) % 31, k * n)).collect();
+            let lines: Vec<String> =
+                (0..200).map(|k| format!("let value_{} = {};\n", (n * 7 + k) % 31, k * n)).collect();
+            let body = lines.concat();
             (format!("d{}/f{n}.rs", n % 5), body)
         })
         .collect();

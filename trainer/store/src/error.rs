@@ -191,20 +191,20 @@ impl StoreError {
             E::PermissionDenied { source, .. } | E::Unauthenticated { source, .. } => {
                 Self::Denied { store, key, reason: chain(source.as_ref()) }
             }
-            other => match io_kind(&other) {
-                Some(kind) => Self::sort_io(store, key, kind, &other),
-                // S3 and its kin answer in words; these are the codes they use.
-                None => {
-                    let reason = chain(&other);
-                    if reason.contains("QuotaExceeded") || reason.contains("Insufficient Storage") {
-                        Self::Full { store, key }
-                    } else if matches!(other, E::Generic { store: "S3" | "HTTP", .. }) {
-                        Self::Unreachable { store, key, reason }
-                    } else {
-                        Self::Other { store, key, reason }
-                    }
+            other => {
+                if let Some(kind) = io_kind(&other) {
+                    return Self::sort_io(store, key, kind, &other);
                 }
-            },
+                // S3 and its kin answer in words; these are the codes they use.
+                let reason = chain(&other);
+                if reason.contains("QuotaExceeded") || reason.contains("Insufficient Storage") {
+                    Self::Full { store, key }
+                } else if matches!(other, E::Generic { store: "S3" | "HTTP", .. }) {
+                    Self::Unreachable { store, key, reason }
+                } else {
+                    Self::Other { store, key, reason }
+                }
+            }
         }
     }
 

@@ -164,8 +164,8 @@ pub fn encode(group: &str, name: &str, mut tensors: Vec<Tensor>) -> Result<Encod
     }
     let mut names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
     names.sort_unstable();
-    if let Some(w) = names.windows(2).find(|w| w[0] == w[1]) {
-        return Err(format!("{} is there twice", w[0]));
+    if let Some(name) = names.array_windows().find_map(|[a, b]| (a == b).then_some(a)) {
+        return Err(format!("{name} is there twice"));
     }
     // transformers refuses a file without this mark. One entry only: a map of several has no fixed order.
     let mark = HashMap::from([("format".to_owned(), "pt".to_owned())]);

@@ -31,7 +31,7 @@ fn open(kind: &Kind) -> Option<(Store, Option<tempfile::TempDir>)> {
         Kind::S3 => {
             let var = |name: &str| std::env::var(format!("COALITION_S3_{name}")).ok();
             let Some(endpoint) = var("ENDPOINT") else {
-                eprintln!("SKIPPED on S3: COALITION_S3_ENDPOINT is not set (cargo xtask test sets it)");
+                eprintln!("SKIPPED: no S3 server: COALITION_S3_ENDPOINT is not set (cargo xtask test sets it)");
                 return None;
             };
             let prefix = format!("store-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
@@ -192,13 +192,13 @@ async fn full_and_read_only_folders_say_so() {
             .is_ok_and(|s| s.success())
     };
     if !mount("size=256k") {
-        eprintln!("SKIPPED full_and_read_only_folders_say_so: a tmpfs could not be mounted (needs root)");
+        eprintln!("SKIPPED: a tmpfs could not be mounted (needs root)");
         return;
     }
     let s = Store::open(&Location::Folder(disk.clone())).unwrap();
     let full = s.put_new("a/large", vec![1; 1 << 20]).await;
     let left = s.list("a").await;
-    let files: Vec<_> = std::fs::read_dir(disk.join("a")).map(|d| d.count()).into_iter().collect();
+    let files: Vec<_> = std::fs::read_dir(disk.join("a")).map(Iterator::count).into_iter().collect();
     let small = s.put_new("a/small", vec![1; 1000]).await;
     let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&disk).status().is_ok_and(|s| s.success());
     let read_only = s.put_new("a/more", "x").await;

@@ -246,7 +246,7 @@ async fn only_what_no_root_reaches_goes() {
     store.put_new("runs/run/history/00000001.json", "{}").await.unwrap();
     store.put_new("runs/other/checkpoints/00000001/manifest.json", "{}").await.unwrap();
     let all = store.list("runs").await.unwrap().len();
-    let later = SystemTime::now() + Duration::from_secs(3600);
+    let later = SystemTime::now() + Duration::from_hours(1);
 
     let mut roots = Roots {
         contributions: BTreeSet::from([key(6)]),
