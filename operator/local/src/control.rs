@@ -1,0 +1,67 @@
+//! How another process speaks to a runner: a file for each command in `DIR/control`, carried out and removed within a
+//! quarter of a second. Who may write the folder may command; no port is open, no secret needed.
+use std::time::Duration;
+
+use coalition_protocol::SiteId;
+use serde::{Deserialize, Serialize};
+
+use crate::LocalError;
+use crate::durable::{self, Mode};
+use crate::layout::Layout;
+use crate::lock::RunnerLock;
+
+/// How often the runner looks.
+pub const POLL: Duration = Duration::from_millis(200);
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Command {
+    /// Save everything and end the runner; `resume` goes on.
+    Stop,
+    /// Take a site's power.
+    Kill {
+        /// The site.
+        site: SiteId,
+    },
+    /// Give it back.
+    Return {
+        /// The site.
+        site: SiteId,
+    },
+    /// Remove a site's store, whether it runs or not.
+    LoseStore {
+        /// The site.
+        site: SiteId,
+    },
+}
+
+/// Leaves a command for the runner in this folder; an error if none is at work.
+pub fn send(layout: &Layout, command: &Command) -> Result<(), LocalError> {
+    if !RunnerLock::is_held(layout) {
+        return Err(LocalError::NotRunning { dir: layout.dir().to_owned() });
+    }
+    durable::folder(&layout.control())?;
+    let name = format!("{}.json", crate::site::random_hex()?);
+    durable::replace_json(&layout.control().join(name), command, Mode::Plain)
+}
+
+/// Takes the commands that wait, oldest first. What is no command is removed with a warning.
+pub fn take(layout: &Layout) -> Vec<Command> {
+    let Ok(entries) = std::fs::read_dir(layout.control()) else { return Vec::new() };
+    let mut waiting: Vec<_> = entries
+        .flatten()
+        .filter(|e| e.path().extension().is_some_and(|x| x == "json"))
+        .map(|e| (e.metadata().and_then(|m| m.modified()).ok(), e.path()))
+        .collect();
+    waiting.sort();
+    let mut out = Vec::new();
+    for (_, path) in waiting {
+        match durable::read_json::<Command>(&path) {
+            Ok(c) => out.extend(c),
+            Err(e) => tracing::warn!(error = %e, "a command could not be read"),
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+    out
+}

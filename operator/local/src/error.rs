@@ -1,0 +1,150 @@
+//! What can stop a local run from starting or going on, each with the way out and the exit code of the tool.
+use std::path::{Path, PathBuf};
+
+/// Exit codes of `kubectl coalition`, from sysexits.h, so that scripts can tell one cause from another.
+pub mod exit_code {
+    /// Done.
+    pub const OK: u8 = 0;
+    /// The run ended, and not as complete.
+    pub const RUN_FAILED: u8 = 1;
+    /// The command line is wrong (clap's own).
+    pub const USAGE: u8 = 2;
+    /// The manifest is wrong, or does not fit the state folder.
+    pub const MANIFEST: u8 = 64;
+    /// A data set is missing, damaged, or does not fit the model.
+    pub const DATA: u8 = 65;
+    /// A file or folder that should be there is not.
+    pub const NO_INPUT: u8 = 66;
+    /// Another runner is at work in the folder, or none is where one is needed.
+    pub const UNAVAILABLE: u8 = 69;
+    /// A bug.
+    pub const BUG: u8 = 70;
+    /// A program that is needed cannot be started.
+    pub const NO_PROGRAM: u8 = 71;
+    /// The disk is full, read-only, or does not let us write.
+    pub const CANNOT_WRITE: u8 = 73;
+    /// Interrupted; `resume` goes on.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// Why a local run cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The manifest is wrong; one line a problem.
+    #[error("{path} cannot be run:\n{problems}", path = path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, one line each.
+        problems: String,
+    },
+    /// The folder holds another run.
+    #[error(
+        "{dir} holds a run whose {what} differs from the manifest's: that cannot change in a run. Give another --dir, or the \
+         manifest it was started with",
+        dir = dir.display()
+    )]
+    OtherRun {
+        /// The state folder.
+        dir: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A data set.
+    #[error("data set {name}: {what}")]
+    Data {
+        /// Its name in the mixture.
+        name: String,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// Something to read is not there or not readable.
+    #[error("{path}: {what}", path = path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// Writing failed.
+    #[error("{path} cannot be written: {what}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// State that contradicts itself.
+    #[error("{path} is damaged: {what}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// Another runner holds the folder.
+    #[error("{dir} is in use by another runner (process {pid}): stop it first, or give another --dir", dir = dir.display())]
+    Busy {
+        /// The state folder.
+        dir: PathBuf,
+        /// Its process.
+        pid: String,
+    },
+    /// No runner is at work there.
+    #[error("no runner is at work in {dir}: `kubectl coalition resume {dir}` starts one", dir = dir.display())]
+    NotRunning {
+        /// The state folder.
+        dir: PathBuf,
+    },
+    /// A program cannot be started.
+    #[error("{program} cannot be started: {what}", program = program.display())]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// No such site.
+    #[error("there is no site {site:?}: this run has {sites}")]
+    NoSite {
+        /// What was asked for.
+        site: String,
+        /// What there is.
+        sites: String,
+    },
+    /// A mistake of ours.
+    #[error("bug: {0}; please report it with hub/history of the state folder")]
+    Bug(String),
+}
+
+impl LocalError {
+    /// The exit code of a tool that stops with this.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Manifest { .. } | Self::OtherRun { .. } => exit_code::MANIFEST,
+            Self::Data { .. } => exit_code::DATA,
+            Self::Input { .. } | Self::Damaged { .. } | Self::NoSite { .. } => exit_code::NO_INPUT,
+            Self::Busy { .. } | Self::NotRunning { .. } => exit_code::UNAVAILABLE,
+            Self::Bug(_) => exit_code::BUG,
+            Self::Program { .. } => exit_code::NO_PROGRAM,
+            Self::Write { .. } => exit_code::CANNOT_WRITE,
+        }
+    }
+
+    /// A failed write, with what can be done about it.
+    pub fn write(path: &Path, e: &std::io::Error) -> Self {
+        use std::io::ErrorKind as K;
+        let what = match e.kind() {
+            K::StorageFull | K::QuotaExceeded => format!("the disk is full ({e}): free some space, then `resume`"),
+            K::ReadOnlyFilesystem => format!("the file system is read-only ({e}): give a --dir on another one"),
+            K::PermissionDenied => format!("permission denied ({e}): give a --dir that this user may write"),
+            _ => e.to_string(),
+        };
+        Self::Write { path: path.to_owned(), what }
+    }
+
+    /// A failed read.
+    pub fn read(path: &Path, e: &std::io::Error) -> Self {
+        Self::Input { path: path.to_owned(), what: e.to_string() }
+    }
+}

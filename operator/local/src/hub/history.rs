@@ -1,0 +1,91 @@
+//! The history as a folder of create-only files: creating file N is the compare-and-swap of appending record N, so of two
+//! hubs on one folder one loses, whatever each believes.
+use std::sync::Arc;
+
+use coalition_protocol::Seq;
+use coalition_protocol::history::View;
+use coalition_protocol::record::Record;
+use coalition_protocol::sign::{HubKey, SignedRecord};
+
+use crate::LocalError;
+use crate::durable::{self, Mode};
+use crate::layout::Layout;
+
+/// The chain of one run on disk, and the hub's key that signs it.
+#[derive(Debug)]
+pub struct Chain {
+    layout: Layout,
+    key: HubKey,
+    records: Arc<Vec<SignedRecord>>,
+}
+
+impl Chain {
+    /// Reads the whole chain and checks every link and signature; makes the key if there is none. Returns what follows from
+    /// the records too; none before genesis.
+    pub fn open(layout: &Layout) -> Result<(Self, Option<View>), LocalError> {
+        durable::folder(&layout.history())?;
+        durable::sweep(&layout.hub())?;
+        durable::sweep(&layout.history())?;
+        let key = key(layout)?;
+        let mut records = Vec::new();
+        while let Some(r) = durable::read_json::<SignedRecord>(&layout.record(Seq(records.len() as u64)))? {
+            records.push(r);
+        }
+        let damaged = |path, what: String| LocalError::Damaged { path, what };
+        let view = View::replay(&records)
+            .map_err(|e| damaged(layout.history(), format!("{e}: restore the folder from a copy")))?;
+        if view.as_ref().is_some_and(|v| v.key() != key.public()) {
+            let what = "it is not the key that genesis names: restore it from a copy".to_owned();
+            return Err(damaged(layout.key(), what));
+        }
+        Ok((Self { layout: layout.clone(), key, records: Arc::new(records) }, view))
+    }
+
+    /// All records.
+    pub fn records(&self) -> Arc<Vec<SignedRecord>> {
+        self.records.clone()
+    }
+
+    /// The public half of the hub's key, for genesis.
+    pub fn public_key(&self) -> String {
+        self.key.public().0
+    }
+
+    /// Signs and appends the next record, durably. That it is a legal successor is checked by whoever made it.
+    pub fn append(&mut self, record: Record) -> Result<(), LocalError> {
+        let seq = record.seq;
+        let bug = |e: String| LocalError::Bug(format!("record {seq} was refused: {e}"));
+        if seq.0 != self.records.len() as u64 {
+            return Err(bug(format!("{} is next", self.records.len())));
+        }
+        let signed = self.key.sign(record).map_err(|e| bug(e.to_string()))?;
+        let path = self.layout.record(seq);
+        let mut bytes = serde_json::to_vec_pretty(&signed).map_err(|e| bug(e.to_string()))?;
+        bytes.push(b'\n');
+        if !durable::create(&path, &bytes, Mode::Plain)? {
+            return Err(LocalError::Damaged {
+                path,
+                what: "another hub appended it: only one runner may work in this folder".to_owned(),
+            });
+        }
+        Arc::make_mut(&mut self.records).push(signed);
+        Ok(())
+    }
+}
+
+/// The hub's key: 32 bytes, hexadecimal, readable by its owner alone.
+fn key(layout: &Layout) -> Result<HubKey, LocalError> {
+    let path = layout.key();
+    if !path.exists() {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|e| LocalError::Bug(format!("no random bytes: {e}")))?;
+        durable::create(&path, hex::encode(seed).as_bytes(), Mode::Secret)?;
+    }
+    let text = std::fs::read_to_string(&path).map_err(|e| LocalError::read(&path, &e))?;
+    let mut seed = [0; 32];
+    hex::decode_to_slice(text.trim(), &mut seed).map_err(|_| LocalError::Damaged {
+        path,
+        what: "it is not 64 hexadecimal characters: restore it from a copy".to_owned(),
+    })?;
+    Ok(HubKey::from_seed(&seed))
+}

@@ -1,0 +1,108 @@
+//! The hub of a local run: observe, plan, apply, report, a file each; this one is only the loop.
+pub mod apply;
+pub mod history;
+pub mod link;
+pub mod observe;
+pub mod report;
+pub mod snapshot;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalition_planner::{Millis, World, plan};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::LocalError;
+use crate::clock::Clock;
+use crate::durable;
+use crate::setup::Setup;
+use crate::site::random_hex;
+use history::Chain;
+use link::Exchange;
+use report::{Remembered, Reporter};
+use snapshot::Snapshot;
+
+/// Longest wait between two passes: ages grow and status lines change even when nothing is heard.
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// The hub.
+#[derive(Debug)]
+pub struct Hub {
+    world: World,
+    chain: Chain,
+    exchange: Arc<Exchange>,
+    clock: Clock,
+    seen: observe::Seen,
+    reporter: Reporter,
+    suspend: watch::Receiver<bool>,
+}
+
+impl Hub {
+    /// A new leader over what is on disk.
+    pub fn open(
+        setup: &Setup,
+        exchange: Arc<Exchange>,
+        suspend: watch::Receiver<bool>,
+    ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), LocalError> {
+        let (chain, view) = Chain::open(&setup.layout)?;
+        let remembered = durable::read_json::<Remembered>(&setup.layout.memory())?.unwrap_or_default();
+        let clock = Clock::from(remembered.now);
+        let facts = coalition_planner::Setup {
+            run: setup.run.clone(),
+            hub_key: chain.public_key(),
+            data: setup.data_digest,
+            samples_per_pass: setup.samples_per_pass,
+            elements: setup.elements,
+        };
+        if let Some(v) = &view {
+            let g = v.genesis();
+            let identity = setup.spec.identity().map_err(|e| LocalError::Bug(e.to_string()))?;
+            for (what, same) in [("spec", g.spec == identity), ("data set", g.data == setup.data_digest)] {
+                if !same {
+                    return Err(LocalError::OtherRun { dir: setup.layout.dir().to_owned(), what: what.to_owned() });
+                }
+            }
+        }
+        let now = clock.now();
+        let mut world = World::new(facts, setup.spec.clone(), view, random_hex()?, now);
+        world.began = Millis(0);
+        world.memory.restarts = remembered.restarts.clone();
+        world.memory.announced.clone_from(&remembered.announced);
+        for site in setup.sites.keys() {
+            world.add_site(site.clone(), now);
+        }
+        exchange.show_history(chain.records());
+        let (reporter, snapshot) = Reporter::new(setup, remembered, now);
+        Ok((Self { world, chain, exchange, clock, seen: observe::Seen::default(), reporter, suspend }, snapshot))
+    }
+
+    /// Runs until the run has ended, or until it is suspended and every site has stopped. The caller stops polling it to end
+    /// it at once.
+    pub async fn run(mut self) -> Result<(), LocalError> {
+        loop {
+            self.world.suspend = *self.suspend.borrow_and_update();
+            observe::observe(&mut self.world, &self.exchange, &self.clock, &mut self.seen);
+            let now = self.clock.now();
+            self.world.tick(now);
+            let decision = plan(&self.world, now);
+            let appended = decision.append.is_some();
+            let deadline = decision.next_deadline;
+            let done = apply::apply(&mut self.world, &mut self.chain, &self.exchange, &decision, now)?;
+            self.reporter.report(&self.world, decision, now)?;
+            if appended {
+                continue;
+            }
+            if done {
+                return Ok(());
+            }
+            let latest = Instant::now() + LONGEST;
+            let wake = deadline.map_or(latest, |d| self.clock.instant(d).min(latest));
+            tokio::select! {
+                () = self.exchange.changed.notified() => {}
+                _ = self.suspend.changed() => {}
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Report: status, events and what a later hub should remember. Written when something changed and not too often; all of it
+//! may be lost without harm.
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coalition_planner::restarts::Restarts;
+use coalition_planner::status::SiteState;
+use coalition_planner::{Decision, Millis, World};
+use coalition_protocol::Seq;
+use coalition_protocol::messages::Evaluation;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::LocalError;
+use crate::durable;
+use crate::hub::snapshot::{Snapshot, Spent, Told};
+use crate::setup::Setup;
+
+/// Least time between two writes of the status when nothing but progress changed, milliseconds.
+const QUIET: u64 = 1000;
+/// Events kept.
+const EVENTS: usize = 100;
+/// Evaluations kept; beyond them every second of the older ones goes.
+const EVALUATIONS: usize = 512;
+
+/// What a later hub in this folder remembers (`hub/memory.json`).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Remembered {
+    /// The clock.
+    pub now: Millis,
+    /// Failures seen and charged, so that none is charged twice.
+    pub restarts: Restarts,
+    /// Checkpoints announced.
+    pub announced: Vec<Seq>,
+    /// The last snapshot.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// Writes status and memory.
+#[derive(Debug)]
+pub struct Reporter {
+    status_file: PathBuf,
+    memory_file: PathBuf,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+    run: coalition_protocol::RunId,
+    events: Vec<Told>,
+    evaluations: Vec<Evaluation>,
+    spent: std::collections::BTreeMap<coalition_protocol::SiteId, Spent>,
+    last: Millis,
+    written: Option<Millis>,
+}
+
+impl Reporter {
+    /// Goes on from what was remembered.
+    pub fn new(setup: &Setup, remembered: Remembered, now: Millis) -> (Self, watch::Receiver<Arc<Snapshot>>) {
+        let before = remembered.snapshot;
+        let (events, evaluations, spent) = before.map(|s| (s.events, s.evaluations, s.spent)).unwrap_or_default();
+        let world = World::new(empty_facts(setup), setup.spec.clone(), None, String::new(), now);
+        let status = coalition_planner::report::queued(&world, now);
+        let run = setup.run.clone();
+        let snapshot = Snapshot {
+            run: run.clone(),
+            runner: std::process::id(),
+            seconds: seconds(now),
+            status,
+            events: events.clone(),
+            evaluations: evaluations.clone(),
+            spent: spent.clone(),
+        };
+        let (to, from) = watch::channel(Arc::new(snapshot));
+        let reporter = Self {
+            status_file: setup.layout.status(),
+            memory_file: setup.layout.memory(),
+            snapshot: to,
+            run,
+            events,
+            evaluations,
+            spent,
+            last: now,
+            written: None,
+        };
+        (reporter, from)
+    }
+
+    /// Takes a decision that was carried out.
+    pub fn report(&mut self, world: &World, decision: Decision, now: Millis) -> Result<(), LocalError> {
+        let news = !decision.events.is_empty() || decision.append.is_some();
+        for event in decision.events {
+            tracing::info!(reason = event.reason, "{}", event.message);
+            self.events.push(Told { seconds: seconds(now), event });
+        }
+        let extra = self.events.len().saturating_sub(EVENTS);
+        self.events.drain(..extra);
+        for site in world.sites.values() {
+            let e = site.report.value().and_then(|r| r.progress.evaluation.clone());
+            if let Some(e) = e
+                && !self.evaluations.iter().any(|x| x.of == e.of)
+            {
+                self.evaluations.push(e);
+                self.evaluations.sort_by_key(|e| e.of);
+                thin(&mut self.evaluations);
+            }
+        }
+        let before = self.snapshot.borrow().clone();
+        self.spend(&before, now);
+        let changed =
+            news || before.status.phase != decision.status.phase || before.status.head != decision.status.head;
+        let snapshot = Arc::new(Snapshot {
+            run: self.run.clone(),
+            runner: std::process::id(),
+            seconds: seconds(now),
+            status: decision.status,
+            events: self.events.clone(),
+            evaluations: self.evaluations.clone(),
+            spent: self.spent.clone(),
+        });
+        self.snapshot.send_replace(snapshot.clone());
+        if changed || self.written.is_none_or(|w| now.since(w) >= QUIET) {
+            self.written = Some(now);
+            durable::replace_view(&self.status_file, &*snapshot)?;
+            let remembered = Remembered {
+                now,
+                restarts: world.memory.restarts.clone(),
+                announced: world.memory.announced.clone(),
+                snapshot: Some((*snapshot).clone()),
+            };
+            durable::replace_view(&self.memory_file, &remembered)?;
+        }
+        Ok(())
+    }
+
+    /// Counts the time since the last pass to what each site was seen doing then.
+    fn spend(&mut self, before: &Snapshot, now: Millis) {
+        let passed = now.since(self.last) as f64 / 1000.0;
+        self.last = now;
+        for line in &before.status.sites {
+            let spent = self.spent.entry(line.site.clone()).or_default();
+            match line.state {
+                SiteState::Training => spent.training += passed,
+                SiteState::Offered => spent.waiting += passed,
+                SiteState::Idle | SiteState::Starting | SiteState::CatchingUp => spent.starting += passed,
+                SiteState::Silent | SiteState::SetAside | SiteState::Retired => spent.away += passed,
+                SiteState::Stopped | SiteState::Finished => {}
+            }
+        }
+    }
+}
+
+fn seconds(now: Millis) -> f64 {
+    now.0 as f64 / 1000.0
+}
+
+/// Keeps the first, the newest half, and every second of the older ones.
+fn thin(list: &mut Vec<Evaluation>) {
+    if list.len() > EVALUATIONS {
+        let half = EVALUATIONS / 2;
+        let mut n = 0;
+        list.retain(|_| {
+            n += 1;
+            n % 2 == 1 || n > half
+        });
+    }
+}
+
+fn empty_facts(setup: &Setup) -> coalition_planner::Setup {
+    coalition_planner::Setup {
+        run: setup.run.clone(),
+        hub_key: String::new(),
+        data: setup.data_digest,
+        samples_per_pass: setup.samples_per_pass,
+        elements: setup.elements,
+    }
+}

@@ -1,0 +1,73 @@
+//! A site's report put together from its parts: trainer, courier, gang. Pure.
+use coalition_courier::Findings;
+use coalition_protocol::messages::{GangReport, Progress, SiteReport, SiteRun, TrainerReport};
+
+/// The parts of a report.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The trainer's newest, if it reported since the site started.
+    pub trainer: Option<TrainerReport>,
+    /// What the courier found.
+    pub findings: Findings,
+    /// The gang.
+    pub gang: GangReport,
+    /// Where the courier is reached.
+    pub endpoint: Option<String>,
+}
+
+/// The report that follows from the parts. What no part says is as in `before`, unless that belongs to another incarnation.
+pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> SiteReport {
+    let before = before.filter(|b| b.run == run.run);
+    let same = before.filter(|b| b.epoch == run.epoch && b.incarnation == run.incarnation);
+    let trainer = parts.trainer.as_ref().filter(|t| t.epoch == run.epoch && t.incarnation == run.incarnation);
+    let mut report = SiteReport {
+        run: run.run.clone(),
+        site: run.site.clone(),
+        counter: before.map_or(0, |b| b.counter),
+        nonce: run.nonce.clone(),
+        epoch: run.epoch,
+        incarnation: run.incarnation,
+        opened: parts.findings.opened,
+        store_lost: parts.findings.store_lost,
+        head: same.and_then(|b| b.head),
+        endpoint: parts.endpoint.clone(),
+        state: same.and_then(|b| b.state.clone()),
+        offers: same.map(|b| b.offers.clone()).unwrap_or_default(),
+        holds: parts.findings.holds.clone(),
+        step: same.and_then(|b| b.step.clone()),
+        checkpoints: parts.findings.checkpoints.clone(),
+        mirrored: parts.findings.mirrored,
+        gang: parts.gang.clone(),
+        progress: same.map(|b| b.progress.clone()).unwrap_or_default(),
+        refusals: parts.findings.problems.clone(),
+    };
+    if let Some(t) = trainer {
+        report.head = Some(t.head);
+        report.state = t.state.clone();
+        report.offers = t.offers.clone();
+        report.step = t.step.clone();
+        report.progress = t.progress.clone();
+    }
+    if report.gang.workers_ready < report.gang.workers {
+        idle(&mut report.progress, &report.gang);
+    }
+    if report.store_lost {
+        // D8: a store that lost its opening entry offers and holds nothing.
+        report.offers.clear();
+        report.holds.clear();
+        report.step = None;
+        report.checkpoints.clear();
+        report.progress.waiting_for = "the hub to assign this site anew: its store was lost".to_owned();
+    }
+    report
+}
+
+/// Numbers of a gang that is not complete say nothing.
+fn idle(progress: &mut Progress, gang: &GangReport) {
+    progress.tokens_per_second = None;
+    progress.waiting_for = if gang.stopped {
+        String::new()
+    } else {
+        format!("workers to join ({} of {})", gang.workers_ready, gang.workers)
+    };
+}

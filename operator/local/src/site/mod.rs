@@ -1,0 +1,213 @@
+//! One pretended site: gateway, courier and gang over a folder, with a line to the hub. Starting it is a site that comes up;
+//! dropping it is a site that loses its power.
+pub mod backend;
+pub mod compose;
+pub mod gang;
+pub mod process;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalition_courier::{Courier, Input};
+use coalition_protocol::{RunId, SiteId};
+use coalition_store::{Location, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::LocalError;
+use crate::hub::link::Link;
+use crate::layout::Layout;
+use backend::LocalSite;
+use gang::{Gang, GangOptions};
+
+/// How often a site that has nothing to say tells the hub that it is there. Well below the shortest grace (1 s in tests).
+const HEARTBEAT: Duration = Duration::from_millis(250);
+
+/// What all sites of a runner share.
+#[derive(Clone, Debug)]
+pub struct SiteOptions {
+    /// The run.
+    pub run: RunId,
+    /// The trainer program.
+    pub trainer: std::path::PathBuf,
+    /// Folder of the data set.
+    pub data: std::path::PathBuf,
+    /// The bearer token between couriers.
+    pub exchange_token: String,
+    /// Switches for tests; null for none.
+    pub test: serde_json::Value,
+}
+
+/// The shape of one site's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Workers.
+    pub workers: u32,
+    /// Compute threads of a worker.
+    pub threads: u32,
+}
+
+/// A site that is up.
+#[derive(Debug)]
+pub struct Site {
+    state: Arc<LocalSite>,
+    draining: watch::Sender<bool>,
+    gang: Arc<tokio::sync::Mutex<Gang>>,
+    pids: watch::Receiver<Vec<Option<u32>>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Site {
+    /// Brings a site up.
+    pub async fn start(
+        layout: &Layout,
+        site: &SiteId,
+        shape: Shape,
+        link: Link,
+        options: &SiteOptions,
+    ) -> Result<Self, LocalError> {
+        let state = LocalSite::open(layout, site, shape.workers, link)?;
+        let folder = layout.store(site);
+        let store = Store::open(&Location::Folder(folder.clone()))
+            .map_err(|e| LocalError::Write { path: folder, what: e.to_string() })?;
+        let token = random_hex()?;
+        let (gateway, gateway_url) = listen().await?;
+        let (exchange, endpoint) = listen().await?;
+        let mut tasks = JoinSet::new();
+
+        let service = coalition_gateway::router(
+            state.clone(),
+            coalition_gateway::Options::new(shape.workers, &token),
+            random_hex()?,
+        );
+        tasks.spawn(async move {
+            let _ = axum::serve(gateway, service).await;
+        });
+        let service = coalition_courier::router(store.clone(), options.run.clone(), &options.exchange_token);
+        tasks.spawn(async move {
+            let _ = axum::serve(exchange, service).await;
+        });
+        let courier = coalition_courier::Options { site: site.clone(), token: options.exchange_token.clone() };
+        let courier = Courier::new(courier, store).map_err(|e| LocalError::Bug(e.to_string()))?;
+        tasks.spawn(courier_loop(state.clone(), courier, endpoint));
+
+        let gang_options = GangOptions {
+            trainer: options.trainer.clone(),
+            data: options.data.clone(),
+            threads: shape.threads,
+            gateway: gateway_url,
+            test: options.test.clone(),
+        };
+        let gang = Gang::new(layout, &state, &options.run, &gang_options, &token)?;
+        let gang = Arc::new(tokio::sync::Mutex::new(gang));
+        let draining = watch::Sender::new(false);
+        let (pids_to, pids) = watch::channel(Vec::new());
+        tasks.spawn(gang_loop(state.clone(), gang.clone(), draining.subscribe(), pids_to));
+        Ok(Self { state, draining, gang, pids, _tasks: tasks })
+    }
+
+    /// Its state.
+    pub fn state(&self) -> &Arc<LocalSite> {
+        &self.state
+    }
+
+    /// Supervisors that run, by worker, each with the processes it started.
+    pub fn processes(&self) -> Vec<(u32, u32, Vec<u32>)> {
+        let pids = self.pids.borrow().clone();
+        pids.into_iter().enumerate().filter_map(|(w, pid)| pid.map(|p| (w as u32, p, process::children(p)))).collect()
+    }
+
+    /// Stops the gang after it saved, and waits for that.
+    pub async fn drain(&self) {
+        self.draining.send_replace(true);
+        let mut pids = self.pids.clone();
+        let _ = pids.wait_for(|p| p.iter().all(Option::is_none)).await;
+    }
+
+    /// Takes the site's power: every process killed, every task stopped. What is on disk stays.
+    pub async fn kill(self) {
+        self.gang.lock().await.kill();
+    }
+}
+
+/// Passes of the courier: after every change of what the hub asks, of the history, of the trainer's report, and when a
+/// transfer ended; and a sign of life in between.
+async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: String) {
+    let (mut asked, mut history) = (state.link().site_run(), state.link().history());
+    let (mut woken, mut changes) = (courier.woken(), coalition_gateway::SiteBackend::changes(&*state));
+    loop {
+        history.borrow_and_update();
+        changes.borrow_and_update();
+        woken.borrow_and_update();
+        let run = asked.borrow_and_update().clone();
+        if let Some(run) = run {
+            let after = courier.head().map(|h| h.seq);
+            let records = history.borrow().clone();
+            let start = after.map_or(0, |a| records.partition_point(|r| r.record.seq <= a));
+            let input = Input {
+                opened: state.durable().filter(|d| d.run == run.run).and_then(|d| d.opened),
+                applied: state.applied(&run),
+                records: records.iter().skip(start).cloned().collect(),
+                site_run: run,
+            };
+            let findings = courier.pass(&input).await;
+            state.found(findings, &endpoint);
+        }
+        if let Err(e) = state.publish().await {
+            tracing::warn!(site = %state.site(), error = %e, "the report was not written");
+        }
+        tokio::select! {
+            _ = asked.changed() => state.touch(),
+            _ = history.changed() => state.touch(),
+            _ = changes.changed() => {}
+            _ = woken.changed() => {}
+            () = tokio::time::sleep(HEARTBEAT) => state.link().alive(),
+        }
+    }
+}
+
+/// Keeps the gang as the hub asks.
+async fn gang_loop(
+    state: Arc<LocalSite>,
+    gang: Arc<tokio::sync::Mutex<Gang>>,
+    mut draining: watch::Receiver<bool>,
+    pids: watch::Sender<Vec<Option<u32>>>,
+) {
+    let mut changes = coalition_gateway::SiteBackend::changes(&*state);
+    loop {
+        changes.borrow_and_update();
+        {
+            let gang = gang.lock().await;
+            let wanted = gang::wanted(&state, *draining.borrow_and_update(), gang.is_running());
+            gang.want(wanted);
+            if let Some(why) = gang.failure() {
+                tracing::error!(site = %state.site(), error = why, "a supervisor cannot be started");
+            }
+            let now = gang.pids();
+            pids.send_if_modified(|old| std::mem::replace(old, now.clone()) != now);
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            _ = draining.changed() => {}
+            () = tokio::time::sleep(HEARTBEAT / 5) => {}
+        }
+    }
+}
+
+async fn listen() -> Result<(TcpListener, String), LocalError> {
+    let unable = |e: std::io::Error| LocalError::Program {
+        program: "a listener on 127.0.0.1".into(),
+        what: format!("{e}: local runs need loopback networking"),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(unable)?;
+    let address = listener.local_addr().map_err(unable)?;
+    Ok((listener, format!("http://{address}")))
+}
+
+/// 32 random bytes, hexadecimal.
+pub fn random_hex() -> Result<String, LocalError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| LocalError::Bug(format!("the system gives no random bytes: {e}")))?;
+    Ok(hex::encode(bytes))
+}
