@@ -56,6 +56,12 @@ const CAMPAIGNS: &[Campaign] = &[
         numbers: &[],
     },
     Campaign {
+        name: "kills-one-site",
+        what: "the same with one site: the final parameters are bit-equal to those of the undisturbed run",
+        trials: 200,
+        numbers: &[],
+    },
+    Campaign {
         name: "site-loss-offered",
         what: "a site and its store are lost right after it offered a contribution; the survivors go on",
         trials: 100,

@@ -1,0 +1,96 @@
+//! `coalition-e2e`: the harness as a program. `cargo xtask` calls it, and so may a person who wants one trial again.
+
+use anyhow::{Context, Result, bail};
+use coalition_data::dataset::{Dataset, Verify};
+use coalition_data::samples::Samples;
+use coalition_e2e::rundir::RunDir;
+use coalition_e2e::{audit, trials, yardstick};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+const USAGE: &str = "usage:
+  coalition-e2e audit RUN DATA     check the history in RUN against itself and the data
+  coalition-e2e yardstick RUN DATA WINDOWS
+                                   bits per byte of counting models on the bytes RUN was fed
+  coalition-e2e trial NAME SEED    one disturbed small run; prints how it went
+RUN is the folder of a local run, DATA that of its prepared data.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["audit", run, data] => run_audit(Path::new(run), Path::new(data)),
+        ["yardstick", run, data, windows] => run_yardstick(Path::new(run), Path::new(data), windows),
+        ["trial", name, seed] => run_trial(name, seed),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The samples that the run in `dir` draws from `data`, as its genesis record says.
+fn samples(run: &RunDir, data: PathBuf) -> Result<Samples> {
+    let view = run.view()?;
+    let genesis = view.genesis();
+    let dataset = Dataset::open(&data, Verify::Small).context("the data cannot be opened")?;
+    let length = usize::try_from(genesis.sequence_length).context("the sequence length")?;
+    let samples = Samples::new(Arc::new(dataset), length, genesis.seed).context("the data has no such samples")?;
+    if samples.per_pass() != genesis.samples_per_pass {
+        bail!(
+            "{} has {} samples a pass, the run was begun with {}: it is other data",
+            data.display(),
+            samples.per_pass(),
+            genesis.samples_per_pass
+        );
+    }
+    Ok(samples)
+}
+
+/// A failed trial leaves its folder behind and names it.
+fn run_trial(name: &str, seed: &str) -> Result<()> {
+    let seed = seed.parse().with_context(|| format!("SEED is a number, not `{seed}`"))?;
+    let folder = tempfile::tempdir().context("no temporary folder")?;
+    let mut outcome = trials::run(name, seed, folder.path())?;
+    if outcome["ok"] != true {
+        outcome["folder"] = json!(folder.keep());
+    }
+    println!("{outcome}");
+    Ok(())
+}
+
+fn run_audit(dir: &Path, data: &Path) -> Result<()> {
+    let run = RunDir::new(dir);
+    let samples = samples(&run, data.to_owned())?;
+    let records = run.records()?;
+    let account = audit::account(&records)?;
+    let checked = audit::batch_hashes(&records, &samples)?;
+    println!(
+        "{}",
+        json!({
+            "records": records.len(), "commits": account.commits, "tokens": account.tokens,
+            "positions": account.used.len(), "hashes": checked, "ended": account.ended,
+            "state": account.state.map(|(seq, digest)| json!({"of": seq, "digest": digest.to_string()})),
+        })
+    );
+    Ok(())
+}
+
+fn run_yardstick(dir: &Path, data: &Path, windows: &str) -> Result<()> {
+    let windows = windows.parse().with_context(|| format!("WINDOWS is a number, not `{windows}`"))?;
+    let run = RunDir::new(dir);
+    let samples = samples(&run, data.to_owned())?;
+    let account = audit::account(&run.records()?)?;
+    let found = yardstick::measure(&samples, &account.used, windows)?;
+    println!("{}", serde_json::to_string(&found).context("not a number")?);
+    Ok(())
+}
