@@ -1,0 +1,167 @@
+//! `local` and `resume`: starts a runner, shows it live, and says at the end what came of it.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalition_local::{Ending, LocalError, RunOptions, Runner, Snapshot, exit_code, faults, manifest};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{How, Local, Resume};
+use crate::show;
+use crate::style;
+use crate::view;
+
+/// Starts a run, or goes on with it if its folder is there.
+pub fn local(l: Local) -> Result<u8, LocalError> {
+    let dir = match l.dir {
+        Some(dir) => dir,
+        None => {
+            let text = manifest::text(&l.manifest)?;
+            PathBuf::from(".coalition").join(manifest::one(&l.manifest, &text)?.run.as_str())
+        }
+    };
+    run(Some(l.manifest), dir, l.how)
+}
+
+/// Goes on with the run in a folder.
+pub fn resume(r: Resume) -> Result<u8, LocalError> {
+    run(None, r.dir, r.how)
+}
+
+fn run(manifest: Option<PathBuf>, dir: PathBuf, how: How) -> Result<u8, LocalError> {
+    let filter = EnvFilter::try_from_env("COALITION_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let options = RunOptions {
+        manifest,
+        dir: dir.clone(),
+        data: how.data.iter().cloned().collect::<BTreeMap<_, _>>(),
+        trainer: how.trainer.clone(),
+        test: test_switches(&how),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| LocalError::Bug(format!("no runtime: {e}")))?;
+    runtime.block_on(drive(options, how))
+}
+
+/// The trainer's switches for tests; null for none.
+fn test_switches(how: &How) -> serde_json::Value {
+    if how.step_pause.is_none() && !how.zero_attention {
+        return serde_json::Value::Null;
+    }
+    serde_json::json!({"stepPauseMillis": how.step_pause.unwrap_or(0), "zeroAttention": how.zero_attention})
+}
+
+async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
+    let listen = |kind| signal(kind).map_err(|e| LocalError::Bug(format!("no signals: {e}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let runner = Runner::start(&options).await?;
+    let names: Vec<String> = runner.setup().sites.keys().map(ToString::to_string).collect();
+    for plan in &how.kill {
+        if !names.contains(&plan.site.to_string()) {
+            runner.shut_down().await;
+            return Err(LocalError::NoSite { site: plan.site.to_string(), sites: names.join(", ") });
+        }
+    }
+    eprintln!(
+        "{} on {} ({}); state in {}",
+        style::strong(runner.setup().run.as_str()),
+        if names.len() == 1 { "one pretended site".to_owned() } else { format!("{} pretended sites", names.len()) },
+        names.join(", "),
+        runner.layout().dir().display()
+    );
+    let kills = tokio::spawn(faults::kills(runner.clone(), how.kill.clone()));
+    let by_lot = how.kill_every.map(|s| tokio::spawn(faults::kill_every(runner.clone(), Duration::from_secs(s))));
+    let shown = runner.clone();
+    let plain = how.plain;
+    let view = tokio::spawn(async move { view::follow(&shown, plain).await });
+    let ended = tokio::select! {
+        ended = runner.finished() => Some(ended),
+        () = twice(&mut interrupt, &mut terminate, &runner) => None,
+    };
+    kills.abort();
+    if let Some(by_lot) = by_lot {
+        by_lot.abort();
+    }
+    view.abort();
+    let _ = view.await;
+    let Some(ended) = ended else {
+        runner.shut_down().await;
+        eprintln!("Stopped at once. `kubectl coalition resume {}` goes on.", options.dir.display());
+        return Ok(exit_code::INTERRUPTED);
+    };
+    let ending = ended?;
+    let last = runner.snapshot().borrow().clone();
+    summary(&runner, &last, ending);
+    Ok(match ending {
+        Ending::Failed => exit_code::RUN_FAILED,
+        Ending::Complete | Ending::Suspended => exit_code::OK,
+    })
+}
+
+/// Returns at the second interruption; the first asks the run to save and stop.
+async fn twice(interrupt: &mut Signal, terminate: &mut Signal, runner: &Arc<Runner>) {
+    for n in 0..2 {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if n == 0 {
+            eprintln!("Sites save and stop; once more stops at once …");
+            runner.stop();
+        }
+    }
+}
+
+/// What came of it.
+fn summary(runner: &Runner, s: &Snapshot, ending: Ending) {
+    let status = &s.status;
+    let outcome = match ending {
+        Ending::Complete => style::good("complete"),
+        Ending::Failed => style::error(&format!("failed: {}", status.message)),
+        Ending::Suspended => style::warning("saved and stopped"),
+    };
+    println!("{} {outcome}", style::strong(s.run.as_str()));
+    let mut facts = vec![
+        ("tokens", format!("{} of {}", status.tokens, status.budget)),
+        ("rounds", format!("{}, {} of them without some site", status.round.0, status.left_out)),
+        ("time", show::duration(s.seconds)),
+    ];
+    if let Some((first, last)) = show::bits(s) {
+        facts.push(("held-out", format!("{first:.3} bits a byte before, {last:.3} now")));
+    }
+    for l in &status.sites {
+        let t = s.spent.get(&l.site).copied().unwrap_or_default();
+        facts.push((
+            l.site.as_str(),
+            format!(
+                "{} steps; training {}, waiting {}, starting {}, away {}",
+                l.step,
+                show::duration(t.training),
+                show::duration(t.waiting),
+                show::duration(t.starting),
+                show::duration(t.away)
+            ),
+        ));
+    }
+    if status.restarts_charged + status.restarts_infrastructure > 0 {
+        facts
+            .push(("restarts", format!("{} charged, {} not", status.restarts_charged, status.restarts_infrastructure)));
+    }
+    if let Some(c) = &status.checkpoint {
+        for site in &c.copies {
+            let folder = runner.layout().store(site).join(coalition_protocol::keys::checkpoint(&s.run, c.seq));
+            facts.push(("checkpoint", folder.display().to_string()));
+        }
+    }
+    for (name, value) in facts {
+        println!("  {name:<11} {value}");
+    }
+    if ending == Ending::Suspended {
+        println!("`kubectl coalition resume {}` goes on exactly from here.", runner.layout().dir().display());
+    }
+}

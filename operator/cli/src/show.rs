@@ -1,0 +1,153 @@
+//! Numbers and lines as people read them. Pure.
+use coalition_local::Snapshot;
+use coalition_planner::status::{Phase, SiteState, SiteStatus};
+use coalition_protocol::Real;
+
+/// A count with a decimal suffix: 950, 4.2k, 1.05M.
+pub fn count(n: u64) -> String {
+    let x = n as f64;
+    match n {
+        0..1000 => n.to_string(),
+        1000..1_000_000 => format!("{}k", short(x / 1e3)),
+        1_000_000..1_000_000_000 => format!("{}M", short(x / 1e6)),
+        1_000_000_000..1_000_000_000_000 => format!("{}G", short(x / 1e9)),
+        _ => format!("{}T", short(x / 1e12)),
+    }
+}
+
+/// Three significant digits.
+fn short(x: f64) -> String {
+    let text = if x < 10.0 {
+        format!("{x:.2}")
+    } else if x < 100.0 {
+        format!("{x:.1}")
+    } else {
+        return format!("{x:.0}");
+    };
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Seconds in words: 42 s, 3 min 20 s, 2 h 05 min.
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match s {
+        0..120 => format!("{s} s"),
+        120..7200 => format!("{} min {:02} s", s / 60, s % 60),
+        _ => format!("{} h {:02} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// A loss with the digits that mean something.
+pub fn loss(x: Option<Real>) -> String {
+    x.map_or_else(|| "-".to_owned(), |x| format!("{:.3}", x.get()))
+}
+
+/// A speed.
+pub fn speed(x: Option<Real>) -> String {
+    x.map_or_else(|| "-".to_owned(), |x| format!("{}/s", count(x.get() as u64)))
+}
+
+/// Committed share of the budget.
+pub fn percent(s: &Snapshot) -> u64 {
+    (s.status.tokens * 100).checked_div(s.status.budget).unwrap_or(0).min(100)
+}
+
+/// Bits a byte at the first and at the newest measurement.
+pub fn bits(s: &Snapshot) -> Option<(f64, f64)> {
+    Some((s.evaluations.first()?.bits_per_byte.get(), s.evaluations.last()?.bits_per_byte.get()))
+}
+
+/// What a site is doing, in one word.
+pub fn state(s: SiteState) -> &'static str {
+    match s {
+        SiteState::Idle => "idle",
+        SiteState::Starting => "starting",
+        SiteState::Training => "training",
+        SiteState::Offered => "offered",
+        SiteState::CatchingUp => "catching up",
+        SiteState::Silent => "silent",
+        SiteState::SetAside => "set aside",
+        SiteState::Retired => "retired",
+        SiteState::Stopped => "stopped",
+        SiteState::Finished => "finished",
+    }
+}
+
+/// One line for a site: state, round, step, loss, speed, what it waits for.
+pub fn site(line: &SiteStatus) -> String {
+    let mut out = format!("{:<10} {:<11}", line.site.as_str(), state(line.state));
+    if line.inner_steps > 0 {
+        out.push_str(&format!(
+            " round {:<3} step {:>3}/{:<3} loss {:<6} {:>8}",
+            line.round.0,
+            line.inner_step,
+            line.inner_steps,
+            loss(line.loss),
+            speed(line.tokens_per_second)
+        ));
+    }
+    if !line.waiting_for.is_empty() {
+        out.push_str(&format!("  waits for {}", line.waiting_for));
+    }
+    out.trim_end().to_owned()
+}
+
+/// One line for the run.
+pub fn run(s: &Snapshot) -> String {
+    let status = &s.status;
+    let mut out = format!(
+        "{} {}: round {}, {} of {} tokens ({} %)",
+        s.run,
+        phase(status.phase),
+        status.round.0,
+        count(status.tokens),
+        count(status.budget),
+        percent(s)
+    );
+    if status.loss.is_some() {
+        out.push_str(&format!(", loss {}", loss(status.loss)));
+    }
+    if let Some((_, now)) = bits(s) {
+        out.push_str(&format!(", {now:.3} bits/byte"));
+    }
+    if status.tokens_per_second.is_some() {
+        out.push_str(&format!(", {}", speed(status.tokens_per_second)));
+    }
+    if let Some(eta) = status.eta_seconds {
+        out.push_str(&format!(", {} left", duration(eta as f64)));
+    }
+    out
+}
+
+/// What the run is doing, in words.
+pub fn phase(p: Phase) -> &'static str {
+    match p {
+        Phase::Queued => "queued",
+        Phase::Starting => "starting",
+        Phase::Training => "training",
+        Phase::FailingOver => "failing over",
+        Phase::Suspending => "suspending",
+        Phase::Suspended => "suspended",
+        Phase::Finishing => "finishing",
+        Phase::Stalled => "stalled",
+        Phase::Complete => "complete",
+        Phase::Failed => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (n, text) in
+            [(0, "0"), (999, "999"), (1000, "1k"), (4_194_304, "4.19M"), (12_500, "12.5k"), (300_000_000_000, "300G")]
+        {
+            assert_eq!(count(n), text);
+        }
+        for (s, text) in [(0.4, "0 s"), (119.0, "119 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")] {
+            assert_eq!(duration(s), text);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! `status` and `why`: what the runner last wrote about a run, and whether it is still at work.
+use std::path::Path;
+
+use coalition_local::lock::RunnerLock;
+use coalition_local::{Layout, LocalError, Snapshot, durable, exit_code};
+use coalition_planner::status::Phase;
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::args::{Output, Status};
+use crate::show;
+use crate::style;
+
+fn read(layout: &Layout) -> Result<Snapshot, LocalError> {
+    durable::read_json(&layout.status())?.ok_or_else(|| LocalError::Input {
+        path: layout.status(),
+        what: "the run has not started yet: `kubectl coalition resume` starts it".to_owned(),
+    })
+}
+
+/// Shows the status.
+pub fn status(s: &Status) -> Result<u8, LocalError> {
+    let layout = crate::layout(&s.dir)?;
+    let snapshot = read(&layout)?;
+    let bug = |e: String| LocalError::Bug(e);
+    match s.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&snapshot).map_err(|e| bug(e.to_string()))?),
+        Output::Yaml => print!("{}", serde_saphyr::to_string(&snapshot).map_err(|e| bug(e.to_string()))?),
+        wide => {
+            println!("{}", show::run(&snapshot));
+            println!("{}", sites(&snapshot, wide == Output::Wide));
+            if let Some(c) = &snapshot.status.checkpoint {
+                let copies: Vec<&str> = c.copies.iter().map(coalition_protocol::SiteId::as_str).collect();
+                println!(
+                    "checkpoint of record {} at {}{}; {} tokens were committed since",
+                    c.seq,
+                    copies.join(", "),
+                    if c.consistent { "" } else { " (not at enough sites yet)" },
+                    show::count(c.tokens_since)
+                );
+            }
+            at_work(&layout, &snapshot);
+        }
+    }
+    Ok(exit_code::OK)
+}
+
+fn over(s: &Snapshot) -> bool {
+    matches!(s.status.phase, Phase::Complete | Phase::Failed)
+}
+
+fn at_work(layout: &Layout, s: &Snapshot) {
+    if !RunnerLock::is_held(layout) && !over(s) {
+        let text = format!("no runner is at work: `kubectl coalition resume {}` goes on", layout.dir().display());
+        println!("{}", style::warning(&text));
+    }
+}
+
+fn sites(s: &Snapshot, wide: bool) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    let mut header = vec!["SITE", "STATE", "WORKERS", "ROUND", "STEP", "LOSS", "TOKENS/S", "WAITS FOR"];
+    if wide {
+        header.extend(["INCARNATION", "ATTEMPT", "STEPS", "MISSED", "TRAINING", "WAITING", "AWAY"]);
+    }
+    table.set_header(header);
+    for l in &s.status.sites {
+        let mut row = vec![
+            l.site.to_string(),
+            show::state(l.state).to_owned(),
+            format!("{}/{}", l.workers_ready, l.workers),
+            l.round.to_string(),
+            format!("{}/{}", l.inner_step, l.inner_steps),
+            show::loss(l.loss),
+            show::speed(l.tokens_per_second),
+            if l.waiting_for.is_empty() { "-".to_owned() } else { l.waiting_for.clone() },
+        ];
+        if wide {
+            let spent = s.spent.get(&l.site).copied().unwrap_or_default();
+            row.extend([
+                l.incarnation.to_string(),
+                l.attempt.to_string(),
+                l.step.to_string(),
+                l.missed.to_string(),
+                show::duration(spent.training),
+                show::duration(spent.waiting),
+                show::duration(spent.away),
+            ]);
+        }
+        table.add_row(row);
+    }
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Says what is happening, why, and what comes next.
+pub fn why(dir: &Path) -> Result<u8, LocalError> {
+    let layout = crate::layout(dir)?;
+    let s = read(&layout)?;
+    let name = format!("{} ({})", show::phase(s.status.phase), s.status.reason);
+    let name = match s.status.phase {
+        Phase::Stalled | Phase::Failed => style::error(&name),
+        Phase::FailingOver => style::warning(&name),
+        _ => style::good(&name),
+    };
+    println!("{}: {name}", style::strong(s.run.as_str()));
+    println!("  {}", s.status.message);
+    for l in &s.status.sites {
+        println!("{} is {}", style::strong(l.site.as_str()), show::state(l.state));
+        if !l.waiting_for.is_empty() {
+            println!("  waits for {}", l.waiting_for);
+        }
+        if !l.next.is_empty() {
+            println!("  next: {}", l.next);
+        }
+    }
+    if !s.events.is_empty() {
+        println!("{}", style::faint("lately:"));
+        for t in s.events.iter().rev().take(8).rev() {
+            let text = format!("  {:>8}  {}", show::duration(t.seconds), t.event.message);
+            println!("{}", if t.event.warning { style::warning(&text) } else { style::faint(&text) });
+        }
+    }
+    at_work(&layout, &s);
+    Ok(exit_code::OK)
+}
