@@ -1,0 +1,110 @@
+//! The loss of a site together with its store at the worst moments of a round (D14): right after it offered, right after its
+//! contribution was held elsewhere, right after the commit. The survivor always goes on; the site may come back empty.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant as Clock};
+
+use anyhow::{Context, Result, bail, ensure};
+use coalition_local::{RunOptions, Runner};
+use coalition_protocol::history::{Commit, View};
+use coalition_protocol::{Round, SiteId};
+use serde_json::{Value, json};
+
+use super::Dice;
+use crate::manifest::Small;
+use crate::rundir::RunDir;
+use crate::{programs, text, verdict, wait};
+
+/// When the site is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instant {
+    /// Its offer stands, nobody else may hold it yet.
+    Offered,
+    /// Another site holds it.
+    Held,
+    /// The round is committed.
+    Committed,
+}
+
+/// Far beyond what a small run takes on two busy cores.
+const BOUND: Duration = Duration::from_secs(300);
+
+/// One loss.
+pub fn trial(instant: Instant, seed: u64, folder: &Path) -> Result<Value> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let small = Small { rounds: 8, workers: 1, grace: 1, ..Small::default() };
+    let data = text::dataset(folder, 400_000, 7)?;
+    let dir = folder.join("run");
+    let options = RunOptions {
+        manifest: Some(small.write(folder)?),
+        dir: dir.clone(),
+        data: BTreeMap::from([("text".to_owned(), data.clone())]),
+        trainer: Some(programs::trainer()?),
+        ..RunOptions::default()
+    };
+    let mut dice = Dice::new(seed);
+    let victim: SiteId = if dice.below(2) == 0 { "north" } else { "south" }.parse()?;
+    let round = Round(2 + dice.below(3));
+    let comes_back = dice.below(2) == 0;
+
+    let runner = runtime.block_on(Runner::start(&options)).context("start")?;
+    let run = RunDir::new(&dir);
+    wait::until(&format!("{instant:?} in round {round}"), BOUND, || reached(&run, instant, &victim, round))?;
+    runtime.block_on(async {
+        runner.kill_site(&victim).await?;
+        runner.lose_store(&victim).await
+    })?;
+    let lost = Clock::now();
+    let before = run.view()?.last_round();
+    let went_on = wait::until("the survivor to commit", BOUND, || {
+        Ok((run.view()?.last_round() > before).then(|| lost.elapsed()))
+    })
+    .with_context(|| format!("{victim} lost {instant:?} in round {round}"))?;
+    if comes_back {
+        runtime.block_on(runner.return_site(&victim))?;
+    }
+    let ended = runtime.block_on(async { tokio::time::timeout(BOUND, runner.finished()).await });
+    match ended {
+        Err(_) => bail!("{victim} lost {instant:?} in round {round}: the run did not end in {} s", BOUND.as_secs()),
+        Ok(ending) => ensure!(ending? == coalition_local::Ending::Complete, "the run did not end complete"),
+    }
+    let found = verdict::complete(&dir, &data)?;
+    let view = run.view()?;
+    ensure!(applied_by_survivor(&view, &victim), "a commit is held by {victim} alone");
+    if comes_back {
+        let member = view.members().get(&victim).context("the victim is unknown")?;
+        ensure!(member.incarnation.0 >= 2 || member.retired, "{victim} lost its store and kept its incarnation");
+    }
+    Ok(json!({
+        "detail": format!("{victim} lost {instant:?} in round {round}, back: {comes_back}; {} tokens", found.tokens),
+        "went_on_seconds": went_on.as_secs_f64(),
+    }))
+}
+
+/// Whether the moment has come.
+fn reached(run: &RunDir, instant: Instant, victim: &SiteId, round: Round) -> Result<Option<()>> {
+    if run.records()?.is_empty() {
+        return Ok(None);
+    }
+    let view = run.view()?;
+    ensure!(view.last_round() <= round, "round {round} passed unseen");
+    if instant == Instant::Committed {
+        return Ok((view.last_round() == round).then_some(()));
+    }
+    let Some((plan, open)) = view.current_plan().filter(|(_, p)| p.round == round) else { return Ok(None) };
+    let Some(report) = run.report(victim.as_str())? else { return Ok(None) };
+    let Some(offer) = report.offers.iter().find(|o| o.key.plan == plan) else { return Ok(None) };
+    let held = open.parts.iter().filter(|p| p.site != *victim).any(|p| {
+        let other = run.report(p.site.as_str()).ok().flatten();
+        other.is_some_and(|r| r.holds.iter().any(|(key, _)| *key == offer.key))
+    });
+    Ok((instant == Instant::Offered || held).then_some(()))
+}
+
+/// No commit may stand in the victim's store alone.
+fn applied_by_survivor(view: &View, victim: &SiteId) -> bool {
+    view.commits().all(|(_, _, c)| match c {
+        Commit::Outer(o) => o.holders.iter().any(|h| h != victim),
+        Commit::Genesis | Commit::Step(_) => true,
+    })
+}
