@@ -117,9 +117,7 @@ fn model(m: &api::Model, problems: &mut Vec<Problem>) -> Option<ModelConfig> {
         api::Architecture::Nemotron => Architecture::Nemotron,
     };
     match (&m.preset, &m.config) {
-        (Some(name), None) => {
-            preset::find(name, architecture).map_err(|p| problems.push(p.under("model.preset"))).ok()
-        }
+        (Some(name), None) => preset::find(name, architecture).map_err(|p| problems.push(p.under("model.preset"))).ok(),
         (None, Some(keys)) => {
             let value = serde_json::to_value(keys).unwrap_or_default();
             hugging_face::read(&value, architecture)

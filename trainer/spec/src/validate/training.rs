@@ -110,7 +110,7 @@ fn rounds(c: &mut Checks, run: &RunSpec) {
                 "training.outer.tokensPerRound",
                 tokens::format(o.tokens_per_round),
                 format!("must be a multiple of batchTokens = {}", tokens::format(t.batch_tokens)),
-                format!("Use {} ({steps} inner steps).", steps.saturating_mul(t.batch_tokens)),
+                format!("Use {}, {steps} × batchTokens.", steps.saturating_mul(t.batch_tokens)),
             )
         });
     }
