@@ -5,6 +5,7 @@ mod class;
 mod contribution;
 mod cursor;
 mod decisions;
+mod effect;
 mod follower;
 mod join;
 mod leader;

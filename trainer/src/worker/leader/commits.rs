@@ -11,7 +11,7 @@ use super::acts::Undone;
 use crate::failure::{Failure, Stop};
 use crate::worker::cursor::WARMUP;
 use crate::worker::decisions::Decision;
-use crate::worker::next::{Effect, effect};
+use crate::worker::effect::{Effect, effect};
 use crate::worker::outer_state::{Source, after};
 
 impl Leader<'_, '_> {

@@ -1,0 +1,438 @@
+//! A hub, gateways and a courier in one small state machine: enough to take real trainer processes through a whole run. It
+//! appends only what `View::apply` accepts, so its runs are legal runs.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use coalition_protocol::history::View;
+use coalition_protocol::keys::{self, ContributionKey};
+use coalition_protocol::messages::{
+    Desired, ErrorReply, ExitReport, JoinReply, JoinRequest, Orders, Permit, SiteRun, TrainerReport, ViewReply,
+};
+use coalition_protocol::record::{Body, End, Genesis, Included, LeftOut, Outcome, Outer, Part, Plan, State, Step};
+use coalition_protocol::sign::{HubKey, SignedRecord};
+use coalition_protocol::{Attempt, Epoch, Incarnation, IntervalSet, RunId, Seq, SiteId};
+use serde::Serialize;
+
+use super::http::{Answer, Request, serve};
+
+#[derive(Debug)]
+pub struct Site {
+    pub workers: u32,
+    pub store: PathBuf,
+    pub desired: Desired,
+    pub incarnation: Incarnation,
+    /// Left out of commits while true.
+    pub silent: bool,
+    pub attempt: Attempt,
+    pub members: Vec<JoinRequest>,
+    joining: BTreeMap<u32, JoinRequest>,
+    pub report: Option<TrainerReport>,
+    pub held: BTreeSet<ContributionKey>,
+    pub exits: Vec<ExitReport>,
+    /// Every way in which an attempt resumed, in order.
+    pub resumed: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct State_ {
+    key: HubKey,
+    pub chain: Vec<SignedRecord>,
+    pub view: View,
+    spec: serde_json::Value,
+    pub sites: BTreeMap<SiteId, Site>,
+    pub version: u64,
+    pub steps: u64,
+    /// Digests reported for each commit, by site: all must be equal.
+    pub states: BTreeMap<Seq, BTreeMap<SiteId, String>>,
+}
+
+#[derive(Clone)]
+pub struct Hub(pub Arc<(Mutex<State_>, Condvar)>);
+
+pub struct Setup {
+    pub run: RunId,
+    pub genesis: Genesis,
+    pub spec: serde_json::Value,
+    /// Sites with workers and store.
+    pub sites: Vec<(SiteId, u32, PathBuf)>,
+    /// Inner steps of a site's part of a round.
+    pub steps: u64,
+}
+
+impl Hub {
+    pub fn new(setup: Setup) -> Self {
+        let key = HubKey::from_seed(&[5; 32]);
+        let mut genesis = setup.genesis;
+        genesis.hub_key = key.public().0;
+        let record = coalition_protocol::record::Record {
+            version: coalition_protocol::record::VERSION,
+            run: setup.run,
+            epoch: Epoch(1),
+            seq: Seq(0),
+            parent: coalition_protocol::Digest::ZERO,
+            body: Body::Genesis(genesis),
+        };
+        let signed = key.sign(record).unwrap();
+        let view = View::start(&signed).unwrap();
+        let sites = setup
+            .sites
+            .into_iter()
+            .map(|(id, workers, store)| {
+                let site = Site {
+                    workers,
+                    store,
+                    desired: Desired::Run,
+                    incarnation: Incarnation(1),
+                    silent: false,
+                    attempt: Attempt(0),
+                    members: Vec::new(),
+                    joining: BTreeMap::new(),
+                    report: None,
+                    held: BTreeSet::new(),
+                    exits: Vec::new(),
+                    resumed: Vec::new(),
+                };
+                (id, site)
+            })
+            .collect();
+        let mut state = State_ {
+            key,
+            chain: vec![signed],
+            view,
+            spec: setup.spec,
+            sites,
+            version: 1,
+            steps: setup.steps,
+            states: BTreeMap::new(),
+        };
+        state.advance();
+        Self(Arc::new((Mutex::new(state), Condvar::new())))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State_> {
+        self.0.0.lock().unwrap()
+    }
+
+    pub fn change(&self, what: impl FnOnce(&mut State_)) {
+        let mut s = self.lock();
+        what(&mut s);
+        s.advance();
+        s.version += 1;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until `done`, at most `limit`; on a timeout says what was waited for.
+    pub fn wait(&self, what: &str, limit: Duration, mut done: impl FnMut(&State_) -> bool) {
+        let until = Instant::now() + limit;
+        let mut s = self.lock();
+        while !done(&s) {
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "waited {limit:?} for {what}; the hub stands at:\n{}", s.describe());
+            s = self.0.1.wait_timeout(s, left).unwrap().0;
+        }
+    }
+
+    /// The gateway of one site; gives its address.
+    pub fn gateway(&self, site: &SiteId) -> String {
+        let (hub, site) = (self.clone(), site.clone());
+        serve(move |r| hub.answer(&site, &r))
+    }
+
+    fn answer(&self, site: &SiteId, r: &Request) -> Answer {
+        match r.path.as_str() {
+            "/v1/join" => self.join(site, &serde_json::from_slice(&r.body).unwrap()),
+            "/v1/view" => self.view(site, r),
+            "/v1/report" => self.report(site, serde_json::from_slice(&r.body).unwrap()),
+            "/v1/exit" => {
+                self.change(|s| s.site(site).exits.push(serde_json::from_slice(&r.body).unwrap()));
+                ok(&self.permit(site))
+            }
+            "/v1/permit" => ok(&self.permit(site)),
+            other => refuse(404, "NotFound", other),
+        }
+    }
+
+    fn permit(&self, site: &SiteId) -> Permit {
+        let s = self.lock();
+        let leave = s.view.ended().is_some() || s.sites[site].desired != Desired::Run;
+        Permit { millis: None, orders: if leave { Orders::Leave } else { Orders::Restart } }
+    }
+
+    fn join(&self, id: &SiteId, request: &JoinRequest) -> Answer {
+        let until = Instant::now() + Duration::from_secs(20);
+        let mut s = self.lock();
+        if s.view.ended().is_some() {
+            return refuse(410, "RunOver", "the run is over");
+        }
+        loop {
+            let site = s.site(id);
+            let seated = site.members.get(request.worker as usize).is_some_and(|m| m.process == request.process);
+            if seated && site.joining.is_empty() && request.after.is_none_or(|a| a < site.attempt) {
+                let peers = site.members.iter().map(|m| m.listen.clone()).collect();
+                return ok(&JoinReply { attempt: site.attempt, peers, token: "ab".repeat(32) });
+            }
+            if site.joining.get(&request.worker).map(|j| &j.process) != Some(&request.process) {
+                site.joining.insert(request.worker, request.clone());
+                if site.joining.len() == site.workers as usize {
+                    site.members = std::mem::take(&mut site.joining).into_values().collect();
+                    site.attempt = site.attempt.next();
+                }
+                s.version += 1;
+                self.0.1.notify_all();
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return refuse(503, "Unavailable", "the gang is not complete");
+            }
+            s = self.0.1.wait_timeout(s, left).unwrap().0;
+        }
+    }
+
+    fn view(&self, id: &SiteId, r: &Request) -> Answer {
+        let millis = r.query("waitMillis").map_or(0, |w| w.parse().unwrap());
+        let until = Instant::now() + Duration::from_millis(millis);
+        let known = r.query("version").map(|v| v.parse::<u64>().unwrap());
+        let mut s = self.lock();
+        while known == Some(s.version) && Instant::now() < until {
+            s = self.0.1.wait_timeout(s, until.saturating_duration_since(Instant::now())).unwrap().0;
+        }
+        let next = r.query("after").map_or(0, |a| a.parse::<usize>().unwrap() + 1);
+        let site = &s.sites[id];
+        let forming = u64::from(!site.joining.is_empty());
+        ok(&ViewReply {
+            version: s.version,
+            gateway: "one".to_owned(),
+            site_run: SiteRun {
+                run: s.view.run().clone(),
+                site: id.clone(),
+                epoch: s.view.head().epoch,
+                incarnation: site.incarnation,
+                nonce: "n".to_owned(),
+                desired: site.desired,
+                head: s.view.head(),
+                spec: s.spec.clone(),
+                peers: Vec::new(),
+                offers: Vec::new(),
+                disagreement: Vec::new(),
+                keep: Vec::new(),
+                save: Vec::new(),
+                requires: Vec::new(),
+            },
+            records: s.chain[next.min(s.chain.len())..].to_vec(),
+            held: site.held.iter().cloned().collect(),
+            attempt: Attempt(site.attempt.0 + forming),
+            store_lost: false,
+        })
+    }
+
+    fn report(&self, id: &SiteId, report: TrainerReport) -> Answer {
+        let mut stale = false;
+        self.change(|s| {
+            let head = s.view.head();
+            assert!(report.head.seq <= head.seq, "a site is ahead of the hub");
+            assert_eq!(s.chain[report.head.seq.0 as usize].record.digest().unwrap(), report.head.digest);
+            let site = s.site(id);
+            if report.attempt != site.attempt || report.incarnation != site.incarnation {
+                stale = true;
+                return;
+            }
+            let how = report.progress.resumed.map(|r| format!("{r:?}")).unwrap_or_default();
+            if site.report.as_ref().is_none_or(|old| old.attempt != report.attempt) {
+                site.resumed.push(how);
+            }
+            site.held.extend(report.offers.iter().map(|o| o.key.clone()));
+            site.report = Some(report.clone());
+            if let Some(state) = report.state {
+                s.states.entry(state.of).or_default().insert(id.clone(), state.digest.to_string());
+            }
+        });
+        if stale { refuse(409, "StaleFence", "join again") } else { ok(&serde_json::json!({})) }
+    }
+}
+
+impl State_ {
+    pub fn site(&mut self, id: &SiteId) -> &mut Site {
+        self.sites.get_mut(id).unwrap()
+    }
+
+    pub fn describe(&self) -> String {
+        let mut out =
+            format!("head {} T {} round {}\n", self.view.head().seq, self.view.tokens(), self.view.last_round());
+        for (id, s) in &self.sites {
+            let report = s.report.as_ref().map(|r| (r.head.seq, &r.progress, r.offers.len(), r.step.is_some()));
+            out.push_str(&format!("{id}: attempt {} joining {} {report:?}\n", s.attempt, s.joining.len()));
+            if let Some(e) = s.exits.last() {
+                out.push_str(&format!("  last exit {}: {}\n", e.exit_code, e.log));
+            }
+        }
+        out
+    }
+
+    fn append(&mut self, body: Body) {
+        let signed = self.key.sign(self.view.next(body)).unwrap();
+        self.view.extend(&signed).unwrap();
+        self.chain.push(signed);
+    }
+
+    /// Appends whatever may be appended.
+    fn advance(&mut self) {
+        while let Some(body) = self.next_record() {
+            self.append(body);
+        }
+    }
+
+    fn present(&self) -> Vec<SiteId> {
+        let alive = |s: &Site| !s.silent && s.desired == Desired::Run;
+        self.sites.iter().filter(|(_, s)| alive(s)).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn next_record(&mut self) -> Option<Body> {
+        if self.view.ended().is_some() {
+            return None;
+        }
+        let (of, round, _) = self.view.last_commit();
+        if self.view.state(of).is_none() {
+            let present = self.present();
+            let found: Vec<_> = present.iter().filter_map(|s| Some((s, self.states.get(&of)?.get(s)?))).collect();
+            if found.len() == present.len() && !found.is_empty() {
+                assert!(found.iter().all(|f| f.1 == found[0].1), "sites disagree about record {of}: {found:?}");
+                let digest = found[0].1.parse().unwrap();
+                return Some(Body::State(State { of, digest, confirmers: present }));
+            }
+        }
+        let budget = self.view.genesis().budget;
+        if self.view.tokens() >= budget {
+            return self.end(of);
+        }
+        let planned: u64 = self.view.open_plans().map(|(_, p)| p.tokens()).sum();
+        if self.view.open_plans().count() < 2 && self.view.tokens() + planned < budget {
+            return Some(Body::Plan(self.plan(planned, budget)));
+        }
+        let (seq, plan) = self.view.current_plan().map(|(s, p)| (s, p.clone()))?;
+        if plan.one_member() {
+            self.step(seq, &plan)
+        } else {
+            self.outer(seq, &plan, round.0 > 0 || self.view.state(of).is_some())
+        }
+    }
+
+    fn plan(&self, planned: u64, budget: u64) -> Plan {
+        let g = self.view.genesis();
+        let rows = g.batch_tokens / g.sequence_length;
+        let mut left = (budget - self.view.tokens() - planned).div_ceil(g.sequence_length);
+        let mut taken = IntervalSet::new();
+        let mut parts = Vec::new();
+        let round = self.view.open_plans().last().map_or(self.view.last_round(), |(_, p)| p.round).next();
+        for (id, s) in &self.sites {
+            let want = (self.steps * rows).min(left);
+            if want == 0 {
+                continue;
+            }
+            left -= want;
+            let ranges = self.view.ledger().next_free(want, &taken);
+            taken = taken.union(&ranges);
+            let inner_steps = want.div_ceil(rows);
+            let tokens = want * g.sequence_length;
+            parts.push(Part { site: id.clone(), incarnation: s.incarnation, inner_steps, ranges, tokens });
+        }
+        let quorum = 1;
+        let tokens_before = self.view.tokens() + planned;
+        Plan { round, tokens_before, budget, parts, stretch: 4, grace_millis: 1000, quorum, norm_limit: None }
+    }
+
+    fn step(&self, seq: Seq, plan: &Plan) -> Option<Body> {
+        let part = &plan.parts[0];
+        let step = self.sites[&part.site].report.as_ref()?.step.clone().filter(|s| s.plan == seq)?;
+        assert_eq!(step.tokens, part.tokens);
+        Some(Body::Step(Step {
+            plan: seq,
+            round: plan.round,
+            site: part.site.clone(),
+            incarnation: part.incarnation,
+            checkpoint: step.checkpoint,
+            state: step.state,
+            used: step.used,
+            batch_hash: step.batch_hash,
+            tokens: self.view.tokens() + step.tokens,
+        }))
+    }
+
+    /// Commits once every site that is not silent has offered; couriers are a copy of files.
+    fn outer(&mut self, seq: Seq, plan: &Plan, may: bool) -> Option<Body> {
+        if !may || self.view.state(self.view.last_commit().0).is_none() {
+            return None;
+        }
+        let mut included = Vec::new();
+        let mut left_out = Vec::new();
+        for part in &plan.parts {
+            let site = &self.sites[&part.site];
+            if site.silent {
+                let missed = self.view.members()[&part.site].missed;
+                let returned = missed >= 1;
+                left_out.push(LeftOut { site: part.site.clone(), incarnation: part.incarnation, returned });
+                continue;
+            }
+            let offer = site.report.as_ref()?.offers.iter().find(|o| o.key.plan == seq)?.clone();
+            included.push(Included {
+                key: offer.key,
+                digest: offer.digest,
+                tokens: offer.tokens,
+                used: offer.used,
+                batch_hash: offer.batch_hash,
+                norm: offer.norm,
+            });
+        }
+        if included.is_empty() {
+            return None;
+        }
+        let run = self.view.run().clone();
+        let makers: BTreeMap<SiteId, PathBuf> =
+            self.sites.iter().map(|(id, s)| (id.clone(), s.store.clone())).collect();
+        for i in &included {
+            let folder = keys::contribution(&run, &i.key);
+            for s in self.sites.values_mut().filter(|s| s.store != makers[&i.key.site]) {
+                copy(&makers[&i.key.site].join(&folder), &s.store.join(&folder));
+                s.held.insert(i.key.clone());
+            }
+        }
+        let tokens = self.view.tokens() + included.iter().map(|i| i.tokens).sum::<u64>();
+        let holders = included.iter().map(|i| i.key.site.clone()).collect();
+        Some(Body::Outer(Outer { plan: seq, round: plan.round, fragment: 0, included, holders, left_out, tokens }))
+    }
+
+    fn end(&self, of: Seq) -> Option<Body> {
+        let (digest, _) = self.view.state(of)?;
+        let stored = |s: &Site| {
+            s.report.as_ref().is_some_and(|r| r.checkpoints.iter().any(|c| c.seq == of && c.state == digest))
+        };
+        let confirmers: Vec<SiteId> = self.present();
+        confirmers.iter().all(|id| stored(&self.sites[id])).then(|| {
+            Body::End(End {
+                outcome: Outcome::Complete,
+                message: String::new(),
+                tokens: self.view.tokens(),
+                of,
+                state: Some(digest),
+                confirmers,
+            })
+        })
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn ok<T: Serialize>(value: &T) -> Answer {
+    (200, serde_json::to_string(value).unwrap())
+}
+
+fn refuse(status: u16, reason: &str, message: &str) -> Answer {
+    (status, serde_json::to_string(&ErrorReply { reason: reason.to_owned(), message: message.to_owned() }).unwrap())
+}

@@ -1,0 +1,134 @@
+//! Real supervisors and workers, watched through the lines they write.
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coalition_protocol::SiteId;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::hub::Hub;
+
+/// A supervisor and what it and its workers said.
+pub struct Supervisor {
+    child: Option<Child>,
+    config: PathBuf,
+    lines: Arc<(Mutex<Vec<serde_json::Value>>, Condvar)>,
+}
+
+/// Writes the configuration of a worker and starts its supervisor.
+pub fn start(dir: &Path, hub: &Hub, gateway: &str, site: &str, worker: u32, pause: u64) -> Supervisor {
+    let id: SiteId = site.parse().unwrap();
+    let (workers, store) = {
+        let s = hub.lock();
+        (s.sites[&id].workers, s.sites[&id].store.clone())
+    };
+    let config = dir.join(format!("{site}-{worker}.json"));
+    let token = dir.join("token");
+    std::fs::write(&token, "hush\n").unwrap();
+    let json = serde_json::json!({
+        "run": "tiny", "site": site, "worker": worker, "workers": workers, "gateway": gateway,
+        "tokenFile": token, "store": format!("file://{}", store.display()), "data": super::data(), "threads": 1,
+        "test": {"stepPauseMillis": pause},
+    });
+    std::fs::write(&config, json.to_string()).unwrap();
+    let mut s = Supervisor { child: None, config, lines: Arc::default() };
+    s.restart();
+    s
+}
+
+impl Supervisor {
+    pub fn restart(&mut self) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coalition-trainer"))
+            .arg("supervise")
+            .arg("--config")
+            .arg(&self.config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let lines = self.lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if let Ok(v) = serde_json::from_str(&line) {
+                    lines.0.lock().unwrap().push(v);
+                    lines.1.notify_all();
+                }
+            }
+        });
+        let name = self.config.file_stem().unwrap().to_string_lossy().into_owned();
+        thread::spawn(move || {
+            for line in BufReader::new(err).lines().map_while(Result::ok) {
+                eprintln!("{name}: {line}");
+            }
+        });
+        self.child = Some(child);
+    }
+
+    /// How many lines of an event were written.
+    pub fn count(&self, event: &str) -> usize {
+        self.events(event).len()
+    }
+
+    pub fn events(&self, event: &str) -> Vec<serde_json::Value> {
+        self.lines.0.lock().unwrap().iter().filter(|v| v["event"] == event).cloned().collect()
+    }
+
+    /// Waits until more than `n` lines of an event were written.
+    pub fn wait(&self, event: &str, n: usize, limit: Duration) {
+        let until = Instant::now() + limit;
+        let mut lines = self.lines.0.lock().unwrap();
+        while lines.iter().filter(|v| v["event"] == event).count() <= n {
+            let left = until.saturating_duration_since(Instant::now());
+            let last: Vec<_> = lines.iter().rev().take(5).collect();
+            assert!(!left.is_zero(), "waited {limit:?} for line {n} of {event}; the last lines: {last:?}");
+            lines = self.lines.1.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    pub fn worker_pid(&self) -> Option<Pid> {
+        let last = self.events("workerStarted").pop()?;
+        Pid::from_raw(last["pid"].as_i64()? as i32)
+    }
+
+    pub fn kill_worker(&self) {
+        let _ = kill_process(self.worker_pid().unwrap(), Signal::KILL);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal);
+    }
+
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Waits for the supervisor's end; gives its exit code.
+    pub fn end(&mut self, limit: Duration) -> i32 {
+        let until = Instant::now() + limit;
+        let mut child = self.child.take().unwrap();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            assert!(Instant::now() < until, "the supervisor did not end in {limit:?}");
+            // A bounded poll: the standard library has no wait with a deadline.
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
