@@ -48,7 +48,8 @@ pub fn read(run: &RunDir, samples: &Samples) -> Result<Learnt> {
     let account = audit::account(&run.records()?)?;
     let path = run.path().join("hub/status.json");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let status: StatusFile = serde_json::from_str(&text).with_context(|| format!("{} is not a status", path.display()))?;
+    let status: StatusFile =
+        serde_json::from_str(&text).with_context(|| format!("{} is not a status", path.display()))?;
     let (Some(first), Some(last)) = (status.evaluations.first(), status.evaluations.last()) else {
         anyhow::bail!("{} holds no measurement on held-out text yet", path.display());
     };
@@ -77,6 +78,7 @@ fn newest_checkpoint(run: &RunDir) -> Result<(String, Seq)> {
             newest = Some((seq, site));
         }
     }
-    let (seq, site) = newest.with_context(|| format!("no site of {} holds a run checkpoint yet", run.path().display()))?;
+    let (seq, site) =
+        newest.with_context(|| format!("no site of {} holds a run checkpoint yet", run.path().display()))?;
     Ok((site, seq))
 }

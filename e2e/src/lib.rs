@@ -1,6 +1,7 @@
 //! Harness for whole runs: start, kill, damage, check invariants. Knows everybody; nobody knows it.
 
 pub mod audit;
+pub mod learnt;
 pub mod manifest;
 pub mod ngram;
 pub mod processes;

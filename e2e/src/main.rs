@@ -22,7 +22,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["audit", run, data] => run_audit(Path::new(run), Path::new(data)),
-        ["yardstick", run, data, windows] => run_yardstick(Path::new(run), Path::new(data), windows),
+        ["learnt", run, data] => run_learnt(Path::new(run), Path::new(data)),
+        ["trial", name, seed] => run_trial(name, seed),
         ["trial", name, seed] => run_trial(name, seed),
         _ => {
             eprintln!("{USAGE}");
@@ -85,12 +86,22 @@ fn run_audit(dir: &Path, data: &Path) -> Result<()> {
     Ok(())
 }
 
-fn run_yardstick(dir: &Path, data: &Path, windows: &str) -> Result<()> {
-    let windows = windows.parse().with_context(|| format!("WINDOWS is a number, not `{windows}`"))?;
+fn run_learnt(dir: &Path, data: &Path) -> Result<()> {
     let run = RunDir::new(dir);
     let samples = samples(&run, data.to_owned())?;
-    let account = audit::account(&run.records()?)?;
-    let found = yardstick::measure(&samples, &account.used, windows)?;
+    let found = learnt::read(&run, &samples)?;
     println!("{}", serde_json::to_string(&found).context("not a number")?);
+    Ok(())
+}
+
+/// A trial that fails is an outcome; its folder is kept and named.
+fn run_trial(name: &str, seed: &str) -> Result<()> {
+    let seed = seed.parse().with_context(|| format!("SEED is a number, not `{seed}`"))?;
+    let folder = tempfile::Builder::new().prefix("coalition-trial-").tempdir().context("no temporary folder")?;
+    let mut outcome = trials::run(name, seed, folder.path())?;
+    if outcome["ok"] != true {
+        outcome["folder"] = json!(folder.keep());
+    }
+    println!("{outcome}");
     Ok(())
 }

@@ -16,7 +16,7 @@ pub fn show(builder: &Builder, programs: &Path, run: &Path, data: &Path) -> Resu
     say::title("4 of 5: what it learnt");
     let mut cargo = builder.cargo();
     cargo.args(["run", "--quiet", "--locked", "-p", "coalition-e2e", "--bin", "coalition-e2e", "--", "learnt"]);
-    cargo.arg("--run").arg(run).arg("--data").arg(data);
+    cargo.arg(run).arg(data);
     let said: Value = serde_json::from_str(&proc::capture(&mut cargo, "judge what was learnt")?)
         .context("the judge of the run printed no JSON")?;
     for line in table(&said)? {
@@ -24,13 +24,16 @@ pub fn show(builder: &Builder, programs: &Path, run: &Path, data: &Path) -> Resu
     }
 
     say::title("5 of 5: what it writes");
-    let checkpoint = said["checkpoint"].as_str().context("the run names no checkpoint")?.to_owned();
+    let text =
+        |field: &str| said[field].as_str().map(str::to_owned).with_context(|| format!("the run names no {field}"));
+    let (store, checkpoint) = (text("store")?, text("checkpoint")?);
     let mut generate = Command::new(programs.join("coalition-trainer"));
-    generate.args(["generate", "--checkpoint", &checkpoint, "--prompt", PROMPT, "--tokens", "200", "--seed", "1"]);
+    generate.args(["generate", "--store", &format!("file://{store}"), "--run", &text("run")?, "--data"]).arg(data);
+    generate.args(["--prompt", PROMPT, "--length", "200"]);
     shown(&mut generate, "write a sample")?;
 
     say::title("where it lies");
-    for line in next(&checkpoint, run) {
+    for line in next(programs, &checkpoint, run) {
         say::line(&line);
     }
     Ok(())
@@ -38,37 +41,41 @@ pub fn show(builder: &Builder, programs: &Path, run: &Path, data: &Path) -> Resu
 
 /// Bits per byte on the held-out files, before and after, beside the counting models.
 fn table(said: &Value) -> Result<Vec<String>> {
-    let number = |field: &str| said[field].as_f64().with_context(|| format!("the judge of the run gave no `{field}`"));
+    let number =
+        |v: &Value, field: &str| v[field].as_f64().with_context(|| format!("the judge of the run gave no `{field}`"));
+    let counted = &said["counted"];
     let orders: Vec<f64> =
-        said["orders"].as_array().map(|list| list.iter().filter_map(Value::as_f64).collect()).unwrap_or_default();
+        counted["orders"].as_array().map(|list| list.iter().filter_map(Value::as_f64).collect()).unwrap_or_default();
     let best =
         orders.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).context("the judge of the run gave no `orders`")?;
-    let after = number("after")?;
+    let after = number(said, "after")?;
     let third = *orders.get(3).context("the judge of the run gave no order 3")?;
     let mark = |bound: f64| if after < bound { "the model needs fewer" } else { "the model needs MORE" };
     Ok(vec![
-        format!("bits per byte on held-out files, {} bytes fed:", number("bytesFed")? as u64),
-        format!("  {:.3}  before training", number("before")?),
+        format!("bits per byte on held-out files, after {} fed:", say::bytes(number(counted, "bytesFed")? as u64)),
+        format!("  {:.3}  before training", number(said, "before")?),
         format!("  {after:.3}  after training"),
         format!("  {third:.3}  counting model of order 3 (Witten-Bell) on the same bytes: {}", mark(third)),
         format!("  {:.3}  the best order up to 6, which is {}: {}", best.1, best.0, mark(*best.1)),
     ])
 }
 
-fn next(checkpoint: &str, run: &Path) -> Vec<String> {
+fn next(programs: &Path, checkpoint: &str, run: &Path) -> Vec<String> {
+    let (tool, run) = (programs.join("kubectl-coalition").display().to_string(), run.display());
     vec![
         format!("checkpoint   {checkpoint}"),
-        format!("history      {}", run.display()),
-        "open it      python3 -c 'from transformers import AutoModelForCausalLM; \\".to_owned(),
-        format!("               print(AutoModelForCausalLM.from_pretrained(\"{checkpoint}\"))'"),
+        format!("history      {run}/hub/history"),
+        "open it      (pip install torch transformers)".to_owned(),
+        "  python3 -c 'from transformers import AutoModelForCausalLM; \\".to_owned(),
+        format!("    print(AutoModelForCausalLM.from_pretrained(\"{checkpoint}\"))'"),
         String::new(),
         "try next".to_owned(),
-        format!("  target/debug/kubectl-coalition status {}", run.display()),
-        format!("  target/debug/kubectl-coalition why {}", run.display()),
-        "  cp crds/examples/quickstart.yaml my.yaml, change a number, and `target/debug/kubectl-coalition validate -f my.yaml`"
-            .to_owned(),
-        "  target/debug/coalition-trainer data prepare --help    to train on your own text".to_owned(),
-        "  cargo xtask test                                      every check of the project".to_owned(),
+        format!("  {tool} status {run}"),
+        format!("  {tool} why {run}"),
+        format!("  {tool} logs north {run}"),
+        format!("  cp crds/examples/quickstart.yaml my.yaml    # change a number, then: {tool} validate -f my.yaml"),
+        format!("  {}/coalition-trainer data prepare --help    # train on your own text", programs.display()),
+        "  cargo xtask test    # every check of the project".to_owned(),
     ]
 }
 
@@ -79,7 +86,10 @@ mod tests {
 
     #[test]
     fn the_verdict_follows_the_numbers() {
-        let said = |after: f64| json!({"bytesFed": 3_000_000, "before": 8.1, "after": after, "orders": [4.9, 3.8, 2.9, 2.2, 2.1, 2.15, 2.3]});
+        let said = |after: f64| {
+            let counted = json!({"bytesFed": 3_000_000, "orders": [4.9, 3.8, 2.9, 2.2, 2.1, 2.15, 2.3]});
+            json!({"before": 8.1, "after": after, "counted": counted})
+        };
         let text = table(&said(1.9)).unwrap().join("\n");
         assert_eq!(text.matches("fewer").count(), 2, "{text}");
         assert!(text.contains("which is 4"), "{text}");

@@ -35,14 +35,17 @@ pub struct Args {
 struct Size {
     /// Bytes of text at most.
     text: u64,
-    /// Training tokens, if not those of the manifest.
-    tokens: Option<&'static str>,
+    /// Lines of the manifest with another value than the example's.
+    changes: &'static [(&'static str, &'static str)],
+    /// When the site is lost and how long it stays away: `STEP+SECONDS`.
+    lost: &'static str,
 }
 
-/// The manifest's budget over 24 MB of text: several times what is fed, so nothing is seen twice.
-const FULL: Size = Size { text: 24_000_000, tokens: None };
-/// Six short rounds.
-const SHORT: Size = Size { text: 3_000_000, tokens: Some("393216") };
+/// The manifest as it is (512 steps a site) over 24 MB of text: several times what is fed, so nothing is seen twice.
+const FULL: Size = Size { text: 24_000_000, changes: &[], lost: "200+20" };
+/// Eight rounds of eight steps.
+const SHORT: Size =
+    Size { text: 3_000_000, changes: &[("tokens", "\"524288\""), ("tokensPerRound", "\"32768\"")], lost: "24+4" };
 
 /// The example everybody starts with.
 const MANIFEST: &str = "crds/examples/quickstart.yaml";
@@ -89,7 +92,8 @@ fn whole(builder: &Builder, dir: &Path, size: &Size) -> Result<()> {
     ));
     let data = dir.join("data");
     let mut prepare = Command::new(tool("coalition-trainer"));
-    prepare.args(["data", "prepare", "--out"]).arg(&data).arg(&text.folder).current_dir(root());
+    prepare.args(["data", "prepare", "--include", "*.rs", "--held-out", "0.02", "--out"]);
+    prepare.arg(&data).arg(&text.folder).current_dir(root());
     shown(&mut prepare, "prepare the text")?;
 
     say::title("3 of 5: train, lose a site, go on");
@@ -97,7 +101,7 @@ fn whole(builder: &Builder, dir: &Path, size: &Size) -> Result<()> {
     let run = dir.join("run");
     let mut local = Command::new(tool("kubectl-coalition"));
     local.arg("local").arg(&manifest).arg("--dir").arg(&run).arg("--data").arg(format!("rust={}", data.display()));
-    local.args(["--kill", &format!("{LOST_SITE}@60")]).current_dir(root());
+    local.args(["--kill", &format!("{LOST_SITE}@{}", size.lost)]).current_dir(root());
     shown(&mut local, "train")?;
 
     closing::show(builder, &programs, &run, &data)
@@ -126,25 +130,30 @@ fn fresh(dir: &Path) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// The manifest to run: the example itself, or a copy with a smaller budget.
+/// The manifest to run: the example itself, or a copy with some values changed.
 fn manifest(dir: &Path, size: &Size) -> Result<PathBuf> {
     let example = root().join(MANIFEST);
-    let Some(tokens) = size.tokens else { return Ok(example) };
-    let text = fs::read_to_string(&example).with_context(|| format!("cannot read {MANIFEST}"))?;
+    if size.changes.is_empty() {
+        return Ok(example);
+    }
+    let mut text = fs::read_to_string(&example).with_context(|| format!("cannot read {MANIFEST}"))?;
+    for (key, value) in size.changes {
+        text = with_value(&text, key, value)?;
+    }
     let path = dir.join("quickstart.yaml");
-    fs::write(&path, with_tokens(&text, tokens)?).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
-/// `text` with its one line `tokens: …` changed.
-fn with_tokens(text: &str, tokens: &str) -> Result<String> {
-    let is_budget = |line: &&str| line.trim_start().starts_with("tokens:");
-    if text.lines().filter(is_budget).count() != 1 {
-        bail!("{MANIFEST} has not exactly one line `tokens:`");
+/// `text` with its one line `key: …` changed.
+fn with_value(text: &str, key: &str, value: &str) -> Result<String> {
+    let is_it = |line: &&str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
+    if text.lines().filter(is_it).count() != 1 {
+        bail!("{MANIFEST} has not exactly one line `{key}:`");
     }
     let lines = text.lines().map(|line| {
         let indent = line.len() - line.trim_start().len();
-        if is_budget(&line) { format!("{}tokens: {tokens}\n", &line[..indent]) } else { format!("{line}\n") }
+        if is_it(&line) { format!("{}{key}: {value}\n", &line[..indent]) } else { format!("{line}\n") }
     });
     Ok(lines.collect())
 }
@@ -168,9 +177,19 @@ mod tests {
     }
 
     #[test]
-    fn the_budget_is_changed_in_place() {
-        let text = "spec:\n  training:\n    tokens: 4M   # all\n    batchTokens: 4k\n";
-        assert_eq!(with_tokens(text, "7").unwrap(), "spec:\n  training:\n    tokens: 7\n    batchTokens: 4k\n");
-        assert!(with_tokens("spec: {}\n", "7").is_err());
+    fn a_value_is_changed_in_place() {
+        let text = "spec:\n  training:\n    tokens: 4M   # all\n    tokensPerRound: 4k\n";
+        let expected = "spec:\n  training:\n    tokens: 7\n    tokensPerRound: 4k\n";
+        assert_eq!(with_value(text, "tokens", "7").unwrap(), expected);
+        assert!(with_value("spec: {}\n", "tokens", "7").is_err());
+    }
+
+    #[test]
+    fn the_short_form_changes_lines_that_the_example_has() {
+        let mut text = fs::read_to_string(root().join(MANIFEST)).unwrap();
+        for (key, value) in SHORT.changes {
+            text = with_value(&text, key, value).unwrap();
+            assert!(text.contains(value));
+        }
     }
 }
