@@ -186,7 +186,9 @@ impl StoreError {
         use object_store::Error as E;
         let (store, key) = (store.to_owned(), key.to_owned());
         match error {
-            E::NotFound { .. } => Self::NotFound { store, key },
+            E::NotFound { source, .. } if !chain(source.as_ref()).contains("NoSuchBucket") => {
+                Self::NotFound { store, key }
+            }
             E::AlreadyExists { .. } | E::Precondition { .. } => Self::AlreadyExists { store, key },
             E::PermissionDenied { source, .. } | E::Unauthenticated { source, .. } => {
                 Self::Denied { store, key, reason: chain(source.as_ref()) }
@@ -197,7 +199,13 @@ impl StoreError {
                 }
                 // S3 and its kin answer in words; these are the codes they use.
                 let reason = chain(&other);
-                if reason.contains("QuotaExceeded") || reason.contains("Insufficient Storage") {
+                let says = |words: &[&str]| words.iter().any(|w| reason.contains(w));
+                if says(&["NoSuchBucket"]) {
+                    let reason = "there is no such bucket; make it, or name another".to_owned();
+                    Self::BadLocation { location: store, reason }
+                } else if says(&["403 Forbidden", "401 Unauthorized"]) {
+                    Self::Denied { store, key, reason }
+                } else if says(&["QuotaExceeded", "Insufficient Storage"]) {
                     Self::Full { store, key }
                 } else if matches!(other, E::Generic { store: "S3" | "HTTP", .. }) {
                     Self::Unreachable { store, key, reason }

@@ -108,6 +108,18 @@ pub fn check(store: &Store, folder: &str, files: &[FileEntry], tensors: &[Tensor
     }
 }
 
+/// Reads a file that a manifest lists, against its digest.
+pub async fn get_file(store: &Store, folder: &str, file: &FileEntry) -> Result<Bytes, StoreError> {
+    let at = key(folder, &file.name);
+    store.get_verified(&at, file.bytes, file.blake3).await.map_err(|e| match e {
+        // A file that grew is damaged, whatever its digest.
+        StoreError::TooLarge { bytes, .. } => {
+            StoreError::damaged(store.name(), &at, format!("{} bytes", file.bytes), bytes)
+        }
+        e => missing_is_damage(e, store, &at),
+    })
+}
+
 /// Reads all tensors of one group, each file against its digest, in the order of the manifest.
 pub async fn read_group(
     store: &Store,
@@ -123,13 +135,7 @@ pub async fn read_group(
             continue;
         }
         let at = key(folder, &file.name);
-        let bytes = store.get_verified(&at, file.bytes, file.blake3).await.map_err(|e| match e {
-            // A file that grew is damaged, whatever its digest.
-            StoreError::TooLarge { bytes, .. } => {
-                StoreError::damaged(store.name(), &at, format!("{} bytes", file.bytes), bytes)
-            }
-            e => missing_is_damage(e, store, &at),
-        })?;
+        let bytes = get_file(store, folder, file).await?;
         out.extend(
             decode(&bytes, &lines).map_err(|e| StoreError::damaged(store.name(), &at, "its manifest's tensors", e))?,
         );

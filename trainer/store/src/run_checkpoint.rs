@@ -181,6 +181,16 @@ pub async fn load(
     Ok((m, state))
 }
 
+/// Compares every file of a base with its digest, without building the state: for a copy that someone else will load.
+pub async fn verify(store: &Store, run: &RunId, seq: Seq) -> Result<RunManifest, StoreError> {
+    let m = manifest(store, run, seq).await?;
+    let folder = keys::checkpoint(run, seq);
+    for f in &m.files {
+        manifest::get_file(store, &folder, f).await?;
+    }
+    Ok(m)
+}
+
 async fn vector(
     store: &Store,
     folder: &str,

@@ -251,6 +251,19 @@ impl Store {
         Ok(out)
     }
 
+    /// Removes what killed writers left in a folder store: files staged under `NAME#NUMBER` and not modified since `before`,
+    /// which no list shows. Returns how many went; 0 for other stores, which keep none.
+    pub async fn sweep_staged(&self, before: SystemTime) -> Result<u64, StoreError> {
+        let Some(root) = self.folder.clone() else { return Ok(0) };
+        let failed = |e: std::io::Error| StoreError::Other {
+            store: self.name.to_string(),
+            key: "staged files".to_owned(),
+            reason: e.to_string(),
+        };
+        let swept = tokio::task::spawn_blocking(move || sweep(&root, before)).await;
+        swept.map_err(std::io::Error::other).and_then(|r| r).map_err(failed)
+    }
+
     /// Removes an object. It is no error if it is not there.
     pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
         match self.inner.delete(&key::path(key)?).await.map_err(|e| self.sort(key, e)) {
@@ -273,6 +286,29 @@ fn read_file(file: std::fs::File, size: u64) -> std::io::Result<(Bytes, Digest)>
         }
         hasher.update(&bytes[before..]);
     }
+}
+
+fn sweep(root: &std::path::Path, before: SystemTime) -> std::io::Result<u64> {
+    let mut gone = 0;
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                open.push(entry.path());
+                continue;
+            }
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|n| n.rsplit_once('#')).map(|(_, n)| n);
+            let staged = number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+            if kind.is_file() && staged && entry.metadata()?.modified()? < before {
+                std::fs::remove_file(entry.path())?;
+                gone += 1;
+            }
+        }
+    }
+    Ok(gone)
 }
 
 fn open_s3(s3: &S3) -> Result<Arc<dyn ObjectStore>, object_store::Error> {

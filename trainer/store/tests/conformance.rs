@@ -6,46 +6,13 @@ mod common;
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use coalition_protocol::Digest;
 use coalition_store::{BlockingStore, Location, S3, Store, StoreError};
+use common::{Kind, open};
 use rstest::rstest;
-
-enum Kind {
-    Folder,
-    Memory,
-    S3,
-}
-
-/// The store, and what must live as long as it.
-fn open(kind: &Kind) -> Option<(Store, Option<tempfile::TempDir>)> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    match kind {
-        Kind::Folder => {
-            let dir = tempfile::tempdir().unwrap();
-            Some((Store::open(&Location::Folder(dir.path().join("store"))).unwrap(), Some(dir)))
-        }
-        Kind::Memory => Some((Store::open(&Location::Memory).unwrap(), None)),
-        Kind::S3 => {
-            let var = |name: &str| std::env::var(format!("COALITION_S3_{name}")).ok();
-            let Some(endpoint) = var("ENDPOINT") else {
-                eprintln!("SKIPPED: no S3 server: COALITION_S3_ENDPOINT is not set (cargo xtask test sets it)");
-                return None;
-            };
-            let prefix = format!("store-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
-            let s3 = S3 {
-                endpoint: Some(endpoint),
-                bucket: var("BUCKET").unwrap(),
-                prefix,
-                region: var("REGION").unwrap_or_else(|| "us-east-1".to_owned()),
-                credentials: Some((var("ACCESS_KEY_ID").unwrap(), var("SECRET_ACCESS_KEY").unwrap())),
-            };
-            Some((Store::open(&Location::S3(s3)).unwrap(), None))
-        }
-    }
-}
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,12 +135,17 @@ async fn what_else_lies_in_a_folder_is_not_an_object() {
     let s = Store::open(&Location::Folder(dir.path().to_owned())).unwrap();
     s.put_new("a/b", "x").await.unwrap();
     // What a killed writer leaves, and a person.
-    for name in ["a/c#1", "a/.DS_Store", "a/a b"] {
+    for name in ["a/c#1", "a/c#x", "a/.DS_Store", "a/a b"] {
         std::fs::write(dir.path().join(name), "half").unwrap();
     }
     let keys: Vec<String> = s.list("a").await.unwrap().into_iter().map(|o| o.key).collect();
     assert_eq!(keys, ["a/b"]);
     s.put_new("a/c", "whole").await.unwrap();
+    assert_eq!(s.get("a/c", 10).await.unwrap(), "whole");
+    // A staged file goes once it is old; a person's file stays.
+    assert_eq!(s.sweep_staged(SystemTime::UNIX_EPOCH).await.unwrap(), 0);
+    assert_eq!(s.sweep_staged(SystemTime::now() + Duration::from_mins(1)).await.unwrap(), 1);
+    assert!(!dir.path().join("a/c#1").exists() && dir.path().join("a/c#x").exists());
     assert_eq!(s.get("a/c", 10).await.unwrap(), "whole");
     assert_eq!(s.local_path("a/c").unwrap(), dir.path().canonicalize().unwrap().join("a/c"));
 }
@@ -240,6 +212,23 @@ async fn a_store_that_cannot_be_opened_or_reached_says_so() {
     for no_tls in [None, Some("https://127.0.0.1:1".to_owned())] {
         let e = Store::open(&s3(no_tls)).unwrap_err();
         assert!(matches!(&e, StoreError::BadLocation { .. }) && e.to_string().contains("http://"), "{e}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_denied_and_a_missing_bucket_is_named() {
+    let Some(Location::S3(s3)) = common::s3_from_environment() else { return };
+    let wrong = S3 { credentials: Some(("id".to_owned(), "not the secret".to_owned())), ..s3.clone() };
+    let s = Store::open(&Location::S3(wrong)).unwrap();
+    for e in [s.put_new("a", "x").await.unwrap_err(), s.get("a", 1).await.unwrap_err(), s.list("a").await.unwrap_err()]
+    {
+        assert!(matches!(e, StoreError::Denied { .. }) && e.exit_code() == 64, "{e}");
+        assert!(!e.to_string().contains("not the secret"), "{e}");
+    }
+    let s = Store::open(&Location::S3(S3 { bucket: "no-such-bucket".to_owned(), ..s3 })).unwrap();
+    for e in [s.put_new("a", "x").await.unwrap_err(), s.get("a", 1).await.unwrap_err(), s.list("a").await.unwrap_err()]
+    {
+        assert!(matches!(e, StoreError::BadLocation { .. }) && e.to_string().contains("no-such-bucket"), "{e:?}");
     }
 }
 

@@ -94,6 +94,11 @@ async fn a_base_comes_back_to_the_bit_and_has_the_names_transformers_wants() {
         serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
     assert_eq!(config["model_type"], "llama");
 
+    assert_eq!(run_checkpoint::verify(&store, &run(), Seq(8)).await.unwrap(), m);
+    std::fs::write(folder.join("tokenizer.json"), "[]").unwrap();
+    let e = run_checkpoint::verify(&store, &run(), Seq(8)).await.unwrap_err();
+    assert!(matches!(&e, StoreError::Damaged { key, .. } if key.ends_with("tokenizer.json")), "{e}");
+
     // Another layout is not this run's.
     let other = VectorLayout::new([("model.norm.weight", vec![17]), ("lm_head.weight", vec![1000, 5])]).unwrap();
     let e = run_checkpoint::load(&store, &run(), Seq(8), &other).await.unwrap_err();

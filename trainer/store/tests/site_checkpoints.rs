@@ -11,10 +11,11 @@ use coalition_store::log::{CommitLog, Entry, What};
 use coalition_store::manifest;
 use coalition_store::site_checkpoint::Loaded;
 use coalition_store::tensors::TensorEntry;
-use coalition_store::{Location, Store, StoreError};
-use common::{Dying, checkpoint, log_name};
+use coalition_store::{Store, StoreError};
+use common::{Dying, Kind, checkpoint, log_name, open};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use rstest::rstest;
 
 fn memory() -> (Arc<dyn ObjectStore>, CommitLog) {
     let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
@@ -31,10 +32,10 @@ fn is(found: &Loaded, n: u64) -> bool {
     found.groups == expected && found.manifest.cursor == checkpoint(n).cursor && found.manifest.base.0 == n
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_is_saved_comes_back_to_the_bit() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(&Location::Folder(dir.path().to_owned())).unwrap();
+async fn what_is_saved_comes_back_to_the_bit(#[values(Kind::Folder, Kind::Memory, Kind::S3)] kind: Kind) {
+    let Some((store, _dir)) = open(&kind) else { return };
     let log = CommitLog::new(&store, log_name());
     assert_eq!(log.newest().await.unwrap(), None);
     let mut w = log.fence(Attempt(1)).await.unwrap();
@@ -50,6 +51,10 @@ async fn what_is_saved_comes_back_to_the_bit() {
     assert!(is(&found, 2));
     assert_eq!(found.manifest.parent, Some(one.entry.manifest));
     assert!(is(&log.load(&one.entry).await.unwrap(), 1));
+    // The next attempt shuts this one out, on every kind of store.
+    let next = log.fence(Attempt(2)).await.unwrap();
+    assert_eq!(next.kept(), [two.entry, one.entry]);
+    assert!(matches!(w.save(&checkpoint(3), &[]).await, Err(StoreError::Fenced { .. })));
     for t in &found.manifest.tensors {
         let alone = log.load_tensor(&newest, t).await.unwrap();
         assert!(found.groups[&t.group].contains(&alone));

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use coalition_protocol::{Digest, Epoch, Incarnation, Seq};
-use coalition_store::Store;
 use coalition_store::log::LogName;
 use coalition_store::site_checkpoint::SiteCheckpoint;
 use coalition_store::tensors::Tensor;
+use coalition_store::{Location, S3, Store};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
@@ -21,6 +21,45 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
     PutOptions, PutPayload, PutResult, Result,
 };
+
+/// A kind of store.
+pub enum Kind {
+    Folder,
+    Memory,
+    S3,
+}
+
+/// The store, and what must live as long as it.
+pub fn open(kind: &Kind) -> Option<(Store, Option<tempfile::TempDir>)> {
+    match kind {
+        Kind::Folder => {
+            let dir = tempfile::tempdir().unwrap();
+            Some((Store::open(&Location::Folder(dir.path().join("store"))).unwrap(), Some(dir)))
+        }
+        Kind::Memory => Some((Store::open(&Location::Memory).unwrap(), None)),
+        Kind::S3 => {
+            let s3 = s3_from_environment()?;
+            Some((Store::open(&s3).unwrap(), None))
+        }
+    }
+}
+
+/// A prefix of its own at the server that the environment names; says loudly if there is none.
+pub fn s3_from_environment() -> Option<Location> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let var = |name: &str| std::env::var(format!("COALITION_S3_{name}")).ok();
+    let Some(endpoint) = var("ENDPOINT") else {
+        eprintln!("SKIPPED: no S3 server: COALITION_S3_ENDPOINT is not set (cargo xtask test sets it)");
+        return None;
+    };
+    Some(Location::S3(S3 {
+        endpoint: Some(endpoint),
+        bucket: var("BUCKET").unwrap(),
+        prefix: format!("store-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst)),
+        region: var("REGION").unwrap_or_else(|| "us-east-1".to_owned()),
+        credentials: Some((var("ACCESS_KEY_ID").unwrap(), var("SECRET_ACCESS_KEY").unwrap())),
+    }))
+}
 
 pub fn log_name() -> LogName {
     LogName {
