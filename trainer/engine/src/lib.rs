@@ -14,6 +14,7 @@ mod flat;
 mod generate;
 mod gradient;
 mod layout;
+mod memory;
 mod real;
 mod reduce;
 mod schedule;

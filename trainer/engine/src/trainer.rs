@@ -96,6 +96,7 @@ impl<R: Real> Trainer<R> {
             let value = adam.clip.to_string();
             return Err(Error::Option { name: "optimizer.clip", value, bound: "finite, > 0" });
         }
+        crate::memory::keep_freed();
         tch::set_num_threads(options.threads as i32);
         let layout = Layout::new(config);
         let x = Flat::zeros(layout.elements())?;

@@ -173,7 +173,7 @@ impl Walk<'_> {
 }
 
 /// The scalar whose gradient is the vector-Jacobian product: Σ output·incoming plus the scaled losses. (The library takes
-/// no gradient seed; the products' own gradient is `incoming` to the last bit.)
+/// no gradient seed; the dot product's own gradient is `incoming` to the last bit.)
 fn objective(output: &Carry, incoming: Option<&[Tensor]>, extra: &[Tensor], scale: f64) -> Result<Tensor, Error> {
     let mut terms = Vec::new();
     match incoming {
@@ -184,7 +184,7 @@ fn objective(output: &Carry, incoming: Option<&[Tensor]>, extra: &[Tensor], scal
         }
         Some(g) => {
             for (t, g) in output.tensors.iter().filter(|t| floating(t)).zip(g) {
-                terms.push(t.f_mul(g)?.f_sum(t.kind())?);
+                terms.push(t.f_flatten(0, -1)?.f_dot(&g.f_flatten(0, -1)?)?);
             }
         }
     }
