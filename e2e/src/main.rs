@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use coalition_data::dataset::{Dataset, Verify};
 use coalition_data::samples::Samples;
 use coalition_e2e::rundir::RunDir;
-use coalition_e2e::{audit, trials, yardstick};
+use coalition_e2e::{audit, learnt, trials};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 const USAGE: &str = "usage:
   coalition-e2e audit RUN DATA     check the history in RUN against itself and the data
-  coalition-e2e yardstick RUN DATA WINDOWS
-                                   bits per byte of counting models on the bytes RUN was fed
-  coalition-e2e trial NAME SEED    one disturbed small run; prints how it went
-RUN is the folder of a local run, DATA that of its prepared data.";
+  coalition-e2e learnt RUN DATA    bits per byte before and after, beside counting models on the bytes RUN was fed
+  coalition-e2e trial NAME SEED    one seeded disturbance of a small run, and what must hold afterwards
+Each prints one JSON object. RUN is the folder of a local run, DATA that of its prepared data.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,7 +22,6 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["audit", run, data] => run_audit(Path::new(run), Path::new(data)),
         ["learnt", run, data] => run_learnt(Path::new(run), Path::new(data)),
-        ["trial", name, seed] => run_trial(name, seed),
         ["trial", name, seed] => run_trial(name, seed),
         _ => {
             eprintln!("{USAGE}");
@@ -55,18 +53,6 @@ fn samples(run: &RunDir, data: PathBuf) -> Result<Samples> {
         );
     }
     Ok(samples)
-}
-
-/// A failed trial leaves its folder behind and names it.
-fn run_trial(name: &str, seed: &str) -> Result<()> {
-    let seed = seed.parse().with_context(|| format!("SEED is a number, not `{seed}`"))?;
-    let folder = tempfile::tempdir().context("no temporary folder")?;
-    let mut outcome = trials::run(name, seed, folder.path())?;
-    if outcome["ok"] != true {
-        outcome["folder"] = json!(folder.keep());
-    }
-    println!("{outcome}");
-    Ok(())
 }
 
 fn run_audit(dir: &Path, data: &Path) -> Result<()> {
