@@ -58,6 +58,7 @@ fn killed_workers_change_nothing() {
         all[0].wait("workerStarted", n as usize + 1, LIMIT);
     }
     assert_eq!(finish(&hub, &mut all), expected, "seed {seed}");
+    println!("ms after the kill: started, up, joined, restored, first step: {:?}", all[0].phases());
     let s = hub.lock();
     let resumed = &s.sites[&site()].resumed;
     assert!(resumed.len() >= 5 && resumed.iter().skip(1).all(|r| r == "Exact" || r == "Fresh"), "{resumed:?}");

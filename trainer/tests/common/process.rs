@@ -90,6 +90,28 @@ impl Supervisor {
         }
     }
 
+    /// For every restart in place: milliseconds from the worker's end to its next process's start, its own first line,
+    /// joined, restored, first step.
+    pub fn phases(&self) -> Vec<[u64; 5]> {
+        let lines = self.lines.0.lock().unwrap();
+        let at = |from: usize, event: &str| {
+            lines[from..].iter().find(|v| v["event"] == event).map(|v| v["ms"].as_u64().unwrap())
+        };
+        let ends = lines.iter().enumerate().filter(|(_, v)| v["event"] == "workerEnded");
+        ends.filter_map(|(n, v)| {
+            let ended = v["ms"].as_u64().unwrap();
+            let after = |event| Some(at(n, event)?.saturating_sub(ended));
+            Some([
+                after("workerStarted")?,
+                after("started")?,
+                after("joined")?,
+                after("restored")?,
+                after("firstStep")?,
+            ])
+        })
+        .collect()
+    }
+
     pub fn worker_pid(&self) -> Option<Pid> {
         let last = self.events("workerStarted").pop()?;
         Pid::from_raw(last["pid"].as_i64()? as i32)
