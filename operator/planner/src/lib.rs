@@ -19,6 +19,7 @@ pub mod memory;
 pub mod observe;
 pub mod plans;
 pub mod report;
+pub mod resolve;
 pub mod restarts;
 pub mod selection;
 pub mod site_run;

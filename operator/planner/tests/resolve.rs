@@ -1,4 +1,5 @@
 //! From manifests to runs that can be trained, and the messages for those that cannot.
+#![allow(clippy::unwrap_used)]
 use coalition_crds::manifest;
 use coalition_planner::resolve::resolve;
 use coalition_spec::run::Interval;

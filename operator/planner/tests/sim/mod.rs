@@ -1,0 +1,311 @@
+//! A whole run in one process: the planner as the hub, simulated sites, a network that delays, repeats, reorders and cuts,
+//! and faults by seed. Time is a number; invariants are checked after every record.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+pub mod site;
+pub mod spec;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use coalition_planner::{Intent, Millis, Setup, World, plan};
+use coalition_protocol::history::{Commit, View};
+use coalition_protocol::messages::{Desired, SiteReport};
+use coalition_protocol::philox::{Draws, Purpose};
+use coalition_protocol::record::{Body, Record};
+use coalition_protocol::{Digest, Incarnation, Seq, SiteId};
+use coalition_spec::RunSpec;
+
+use site::Site;
+
+/// Length of a tick, milliseconds.
+pub const TICK: u64 = 100;
+
+/// Something that happens to a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    KillTrainer { site: usize, millis: u64 },
+    Down { site: usize, millis: u64 },
+    LoseStore { site: usize, millis: u64 },
+    Cut { a: usize, b: usize, millis: u64 },
+    HubRestart,
+    Flip { site: usize },
+}
+
+pub struct Sim {
+    pub now: u64,
+    pub world: World,
+    pub chain: Vec<Record>,
+    pub sites: Vec<Site>,
+    /// Reports on their way: (arrives at, report).
+    pub wire: Vec<(u64, SiteReport)>,
+    pub cuts: BTreeMap<(usize, usize), u64>,
+    pub faults: Vec<(u64, Fault)>,
+    pub draws: Draws,
+    pub drawn: u64,
+    /// The state every site must compute for a commit.
+    pub states: BTreeMap<Seq, Digest>,
+    pub stalls: Vec<String>,
+    pub events: Vec<String>,
+}
+
+impl Sim {
+    pub fn new(spec: RunSpec, speeds: &[u64], seed: u64) -> Self {
+        let setup = Setup {
+            run: "sim".parse().unwrap(),
+            hub_key: "00".repeat(32),
+            data: Digest::of(b"data"),
+            samples_per_pass: 1000,
+            elements: 4096,
+        };
+        let names = ["alpha", "beta", "gamma", "delta"];
+        let sites: Vec<Site> = names.iter().zip(speeds).map(|(n, v)| Site::new(n, *v)).collect();
+        let mut world = World::new(setup, spec, None, "leader-0", Millis(0));
+        for s in &sites {
+            world.add_site(s.id.clone(), Millis(0));
+        }
+        let draws = Draws::new(seed, Purpose::Test, 0, 0);
+        Self {
+            now: 0,
+            world,
+            chain: Vec::new(),
+            sites,
+            wire: Vec::new(),
+            cuts: BTreeMap::new(),
+            faults: Vec::new(),
+            draws,
+            drawn: 0,
+            states: [(Seq(0), site::initial())].into(),
+            stalls: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    pub fn draw(&mut self, below: u64) -> u64 {
+        self.drawn += 1;
+        self.draws.u64(self.drawn) % below.max(1)
+    }
+
+    pub fn view(&self) -> Option<&View> {
+        self.world.view.as_ref()
+    }
+
+    pub fn index(&self, id: &SiteId) -> usize {
+        self.sites.iter().position(|s| s.id == *id).unwrap()
+    }
+
+    fn linked(&self, a: usize, b: usize) -> bool {
+        let until = self.cuts.get(&(a.min(b), a.max(b))).copied().unwrap_or(0);
+        self.sites[a].up(self.now) && self.sites[b].up(self.now) && self.now >= until
+    }
+
+    pub fn inflict(&mut self, fault: Fault) {
+        self.events.push(format!("{} ms: {fault:?}", self.now));
+        let now = self.now;
+        match fault {
+            Fault::KillTrainer { site, millis } => self.sites[site].kill_trainer(now, millis),
+            Fault::Down { site, millis } => {
+                self.sites[site].down_until = now + millis;
+                self.sites[site].kill_trainer(now, millis);
+            }
+            Fault::LoseStore { site, millis } => {
+                let s = &mut self.sites[site];
+                s.down_until = now + millis;
+                s.kill_trainer(now, millis);
+                s.store = None;
+            }
+            Fault::Cut { a, b, millis } => {
+                self.cuts.insert((a.min(b), a.max(b)), now + millis);
+            }
+            Fault::HubRestart => {
+                self.world.new_leader(format!("leader-{now}"), Millis(now));
+            }
+            Fault::Flip { site } => self.sites[site].flips = true,
+        }
+    }
+
+    /// One tick of everything.
+    pub fn tick(&mut self) {
+        self.now += TICK;
+        while let Some(n) = self.faults.iter().position(|(t, _)| *t <= self.now) {
+            let (_, f) = self.faults.remove(n);
+            self.inflict(f);
+        }
+        for n in 0..self.sites.len() {
+            if self.sites[n].up(self.now) {
+                self.site(n);
+            }
+        }
+        let due: Vec<SiteReport> = {
+            let now = self.now;
+            let (due, rest): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut self.wire).into_iter().partition(|(t, _)| *t <= now);
+            self.wire = rest;
+            due.into_iter().map(|(_, r)| r).collect()
+        };
+        for r in due {
+            self.world.report(r, Millis(self.now));
+        }
+        self.hub();
+    }
+
+    fn site(&mut self, n: usize) {
+        self.world.sites.get_mut(&self.sites[n].id).unwrap().contact = Some(Millis(self.now));
+        let asked = self.world.sites[&self.sites[n].id].asked.clone();
+        let chain = std::mem::take(&mut self.chain);
+        let s = &mut self.sites[n];
+        s.asked = asked.or(s.asked.take());
+        let lost = s.open();
+        if !lost {
+            s.read(&chain);
+        }
+        self.chain = chain;
+        if !lost {
+            self.fetch(n);
+            let every = self.world.spec.checkpoint.keep_every_rounds;
+            self.sites[n].train(self.now, every);
+        }
+        let delay = self.draw(3) * TICK;
+        let now = self.now;
+        if let Some(r) = self.sites[n].report(lost, now) {
+            if self.draw(10) == 0 {
+                let late = now + self.draw(3000);
+                self.wire.push((late, r.clone()));
+            }
+            self.wire.push((now + delay, r));
+        }
+    }
+
+    /// The courier: open offers, what unapplied commits include, and a state if its own cannot reach the head.
+    fn fetch(&mut self, n: usize) {
+        let s = &self.sites[n];
+        let (Some(view), Some(store), Some(asked)) = (&s.view, &s.store, &s.asked) else { return };
+        let mut wanted: Vec<_> = asked.offers.iter().map(|o| (o.offer.key.clone(), o.offer.digest)).collect();
+        let from = store.states.keys().next_back().copied().unwrap_or(Seq(0));
+        for (_, _, c) in view.commits_after(from) {
+            if let Commit::Outer(o) = c {
+                wanted.extend(o.included.iter().map(|i| (i.key.clone(), i.digest)));
+            }
+        }
+        wanted.retain(|(k, _)| !store.held.contains_key(k));
+        let mut found = Vec::new();
+        for (k, d) in wanted {
+            let holder = (0..self.sites.len()).any(|m| {
+                m != n && self.linked(n, m) && self.sites[m].store.as_ref().is_some_and(|s| s.held.get(&k) == Some(&d))
+            });
+            if holder {
+                found.push((k, d));
+            }
+        }
+        let behind = self.sites[n].at.is_none_or(|(at, _)| at < view.last_commit().0);
+        let mut state = None;
+        if behind {
+            for m in (0..self.sites.len()).filter(|m| *m != n && self.linked(n, *m)) {
+                let theirs = self.sites[m].store.as_ref().and_then(|s| s.states.iter().next_back());
+                let better = theirs.filter(|(seq, d)| **seq > from && view.state(**seq).is_some_and(|(f, _)| f == **d));
+                state = state.max(better.map(|(seq, d)| (*seq, *d)));
+            }
+        }
+        for (k, d) in found {
+            if self.draw(4) > 0 {
+                self.sites[n].store.as_mut().unwrap().held.insert(k, d);
+            }
+        }
+        if let Some((seq, d)) = state
+            && self.draw(6) == 0
+        {
+            let s = &mut self.sites[n];
+            s.store.as_mut().unwrap().states.insert(seq, d);
+            s.at = Some((seq, d));
+            s.training = None;
+        }
+    }
+
+    fn hub(&mut self) {
+        let now = Millis(self.now);
+        self.world.tick(now);
+        for pass in 0.. {
+            assert!(pass < 30, "the planner does not come to rest at {} ms: {:?}", self.now, self.chain.last());
+            let d = plan(&self.world, now);
+            if d.is_quiet() {
+                if d.status.phase == coalition_planner::status::Phase::Stalled {
+                    self.stalls.push(d.status.message);
+                }
+                assert!(d.next_deadline.is_none_or(|t| t > now));
+                return;
+            }
+            for i in d.intents {
+                match i {
+                    Intent::AskSite(run) => {
+                        let member = &self.view().unwrap().members()[&run.site];
+                        assert_eq!(run.incarnation, member.incarnation, "one valid fence for a part, the one in force");
+                        assert_eq!(run.desired == Desired::Stop, member.retired);
+                        self.world.asked(&run.site.clone(), *run);
+                    }
+                    Intent::AnnounceCheckpoint(c) => self.world.announced(c.seq),
+                }
+            }
+            if let Some(r) = d.append {
+                self.append(r);
+            }
+        }
+    }
+
+    fn append(&mut self, r: Record) {
+        let before = self.view().map_or(0, View::tokens);
+        self.world.appended(&r, Millis(self.now)).expect("what the planner proposes is legal");
+        let view = self.world.view.as_ref().unwrap();
+        assert!(view.ledger().is_partition(), "D24 after {r:?}");
+        let used = view.ledger().used().len() * view.genesis().sequence_length;
+        assert_eq!(used, view.tokens(), "D25: used positions add up to T");
+        assert!(view.tokens() >= before);
+        match &r.body {
+            Body::Outer(o) => {
+                let fences: BTreeSet<(SiteId, Incarnation)> =
+                    o.included.iter().map(|i| (i.key.site.clone(), i.key.incarnation)).collect();
+                assert!(fences.iter().all(|(s, inc)| view.incarnation(s) == Some(*inc)));
+                let base = view.commits().rev().nth(1).unwrap().0;
+                let state = site::after(self.states[&base], &o.included);
+                self.states.insert(r.seq, state);
+            }
+            Body::Step(s) => {
+                self.states.insert(r.seq, s.state);
+            }
+            Body::State(s) if s.confirmers.len() == 1 => {
+                // Unconfirmed: what one site computed is the state, a flipped bit or not (D17).
+                self.states.insert(s.of, s.digest);
+            }
+            Body::State(s) => assert_eq!(self.states[&s.of], s.digest, "equal state wherever a record is applied"),
+            _ => {}
+        }
+        self.events.push(format!("{} ms: {} {}", self.now, r.seq, r.body.kind()));
+        self.chain.push(r);
+    }
+
+    pub fn ended(&self) -> bool {
+        self.view().is_some_and(|v| v.ended().is_some())
+    }
+
+    /// Runs until `done`, at most so long.
+    pub fn until(&mut self, limit: u64, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while self.now < end {
+            if done(self) {
+                return true;
+            }
+            self.tick();
+        }
+        done(self)
+    }
+
+    /// True if some store still has, or can compute, the state of the newest commit: the oracle of `StateLost`.
+    pub fn reachable(&self) -> bool {
+        let view = self.view().unwrap();
+        let everyone: BTreeMap<_, _> =
+            self.sites.iter().filter_map(|s| s.store.as_ref()).flat_map(|s| s.held.clone()).collect();
+        let best = self.sites.iter().filter_map(|s| s.store.as_ref()).flat_map(|s| s.states.keys().copied()).max();
+        let from = best.unwrap_or(Seq(0));
+        view.commits_after(from).all(|(_, _, c)| match c {
+            Commit::Outer(o) => o.included.iter().all(|i| everyone.contains_key(&i.key)),
+            _ => false,
+        })
+    }
+}
