@@ -21,6 +21,7 @@ pub mod index;
 mod partial;
 mod pattern;
 pub mod permutation;
+mod piece;
 pub mod prepare;
 pub mod progress;
 pub mod samples;

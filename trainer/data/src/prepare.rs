@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use coalition_protocol::{Digest, Real};
 use rayon::prelude::*;
 
-use crate::documents::{self, Document, Gathered, PIECE, Piece, Rules};
+use crate::documents::{self, Document, Gathered, Rules};
 use crate::error::DataError;
 use crate::index::{self, Index, PassedBy, Split, TokenizerRef};
 use crate::partial::Partial;
 use crate::pattern::Pattern;
+use crate::piece::{PIECE, Piece};
 use crate::progress::{Progress, Stage};
 use crate::shard::ShardWriter;
 use crate::sources::{self, Filter};

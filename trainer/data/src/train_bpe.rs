@@ -9,8 +9,9 @@ use tokenizers::AddedToken;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
-use crate::documents::{Document, Piece};
+use crate::documents::Document;
 use crate::error::DataError;
+use crate::piece::Piece;
 use crate::progress::{Progress, Stage};
 use crate::tokenizer::{BOS, EOS, Tokenizer};
 

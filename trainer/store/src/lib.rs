@@ -17,14 +17,15 @@
 pub mod blocking;
 pub mod contribution;
 pub mod error;
+mod folder;
 pub mod garbage;
-mod http;
 mod key;
 pub mod location;
 pub mod log;
 pub mod manifest;
 pub mod opening;
 pub mod run_checkpoint;
+mod s3;
 pub mod site_checkpoint;
 mod store;
 pub mod tensors;

@@ -3,40 +3,25 @@
 //! Folder: `object_store`'s local file system with its fsync on, so a write that returned survives a power cut: the
 //! staged file is synced, linked under its name (which fails if the name is taken), and the folder synced. S3: a
 //! conditional put (`If-None-Match: *`).
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use coalition_protocol::Digest;
 use futures::TryStreamExt;
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::prefix::PrefixStore;
-use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig};
+use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::error::StoreError;
-use crate::http::PlainHttp;
-use crate::key;
-use crate::location::{Location, S3};
+use crate::location::Location;
+use crate::{folder, key, s3};
 
 /// Largest object: S3 takes at most 5 GiB in one put.
 pub const LARGEST_OBJECT: u64 = 5 << 30;
 /// More objects than this under one prefix are refused, so that a list stays below some hundred MiB.
 const MOST_LISTED: usize = 1 << 20;
-/// One request to S3 may take so long: a put of 256 MiB over 10 Mbit/s takes 3.6 minutes.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
-/// Connecting may take so long.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Retries of one call inside the client; beyond that the caller decides.
-const RETRIES: usize = 3;
-/// All retries of one call together.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
-/// Read and hashed at a time.
-const STEP: usize = 1 << 20;
-
 /// What a list says of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectInfo {
@@ -78,7 +63,9 @@ impl Store {
                 let inner = LocalFileSystem::new_with_prefix(&path).map_err(|e| bad(e.to_string()))?.with_fsync(true);
                 Ok(Self { folder: Some(path), ..Self::from_object_store(Arc::new(inner), &name) })
             }
-            Location::S3(s3) => Ok(Self::from_object_store(open_s3(s3).map_err(|e| bad(e.to_string()))?, &name)),
+            Location::S3(bucket) => {
+                Ok(Self::from_object_store(s3::open(bucket).map_err(|e| bad(e.to_string()))?, &name))
+            }
         }
     }
 
@@ -177,7 +164,7 @@ impl Store {
         }
         let (bytes, digest) = match found.payload {
             GetResultPayload::File(file, path) => {
-                let read = tokio::task::spawn_blocking(move || read_file(file, size)).await;
+                let read = tokio::task::spawn_blocking(move || folder::read(file, size)).await;
                 read.map_err(std::io::Error::other).and_then(|r| r).map_err(|e| {
                     self.sort(
                         key,
@@ -260,7 +247,7 @@ impl Store {
             key: "staged files".to_owned(),
             reason: e.to_string(),
         };
-        let swept = tokio::task::spawn_blocking(move || sweep(&root, before)).await;
+        let swept = tokio::task::spawn_blocking(move || folder::sweep(&root, before)).await;
         swept.map_err(std::io::Error::other).and_then(|r| r).map_err(failed)
     }
 
@@ -271,63 +258,4 @@ impl Store {
             other => other,
         }
     }
-}
-
-fn read_file(file: std::fs::File, size: u64) -> std::io::Result<(Bytes, Digest)> {
-    let mut bytes = Vec::with_capacity(size as usize);
-    let mut hasher = blake3::Hasher::new();
-    // One byte more than announced, so that a file that grew is seen.
-    let mut file = file.take(size + 1);
-    loop {
-        let before = bytes.len();
-        let n = Read::by_ref(&mut file).take(STEP as u64).read_to_end(&mut bytes)?;
-        if n == 0 {
-            return Ok((Bytes::from(bytes), hasher.finalize().into()));
-        }
-        hasher.update(&bytes[before..]);
-    }
-}
-
-fn sweep(root: &std::path::Path, before: SystemTime) -> std::io::Result<u64> {
-    let mut gone = 0;
-    let mut open = vec![root.to_owned()];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                open.push(entry.path());
-                continue;
-            }
-            let name = entry.file_name();
-            let number = name.to_str().and_then(|n| n.rsplit_once('#')).map(|(_, n)| n);
-            let staged = number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-            if kind.is_file() && staged && entry.metadata()?.modified()? < before {
-                std::fs::remove_file(entry.path())?;
-                gone += 1;
-            }
-        }
-    }
-    Ok(gone)
-}
-
-fn open_s3(s3: &S3) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
-    let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
-    let mut builder = AmazonS3Builder::from_env()
-        .with_http_connector(PlainHttp)
-        .with_retry(retry)
-        .with_bucket_name(&s3.bucket)
-        .with_region(&s3.region)
-        .with_conditional_put(S3ConditionalPut::ETagMatch);
-    if let Some(endpoint) = &s3.endpoint {
-        builder = builder
-            .with_endpoint(endpoint)
-            .with_allow_http(endpoint.starts_with("http://"))
-            .with_virtual_hosted_style_request(false);
-    }
-    if let Some((id, secret)) = &s3.credentials {
-        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
-    }
-    let bucket = builder.build()?;
-    if s3.prefix.is_empty() { Ok(Arc::new(bucket)) } else { Ok(Arc::new(PrefixStore::new(bucket, s3.prefix.as_str()))) }
 }

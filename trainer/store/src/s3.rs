@@ -1,17 +1,53 @@
-//! How S3 requests travel: over plain HTTP with the workspace's HTTP client. Knows nothing of S3.
+//! An S3 bucket, reached over plain HTTP with the workspace's HTTP client. Knows nothing of what is stored.
 //!
 //! `object_store` can bring a client of its own, but only together with a TLS stack whose provider every HTTP client of the
 //! process would then have to install before use. No store of this version lies behind TLS, so the client is handed in,
 //! and TLS later replaces this file.
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use http_body_util::BodyExt;
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::client::{
     ClientConfigKey, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
     HttpService,
 };
-use object_store::{ClientOptions, Error};
+use object_store::prefix::PrefixStore;
+use object_store::{ClientOptions, Error, ObjectStore, RetryConfig};
 
-use crate::store::{CONNECT_TIMEOUT, REQUEST_TIMEOUT};
+use crate::location::S3;
+
+/// One request to S3 may take so long: a put of 256 MiB over 10 Mbit/s takes 3.6 minutes.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(5);
+/// Connecting may take so long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Retries of one call inside the client; beyond that the caller decides.
+const RETRIES: usize = 3;
+/// All retries of one call together.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Opens a bucket.
+pub fn open(s3: &S3) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+    let mut builder = AmazonS3Builder::from_env()
+        .with_http_connector(PlainHttp)
+        .with_retry(retry)
+        .with_bucket_name(&s3.bucket)
+        .with_region(&s3.region)
+        .with_conditional_put(S3ConditionalPut::ETagMatch);
+    if let Some(endpoint) = &s3.endpoint {
+        builder = builder
+            .with_endpoint(endpoint)
+            .with_allow_http(endpoint.starts_with("http://"))
+            .with_virtual_hosted_style_request(false);
+    }
+    if let Some((id, secret)) = &s3.credentials {
+        builder = builder.with_access_key_id(id).with_secret_access_key(secret);
+    }
+    let bucket = builder.build()?;
+    if s3.prefix.is_empty() { Ok(Arc::new(bucket)) } else { Ok(Arc::new(PrefixStore::new(bucket, s3.prefix.as_str()))) }
+}
 
 /// Makes clients for `object_store`.
 #[derive(Debug)]
