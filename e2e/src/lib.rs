@@ -6,6 +6,7 @@ pub mod manifest;
 pub mod ngram;
 pub mod processes;
 pub mod programs;
+pub mod restart;
 pub mod run;
 pub mod rundir;
 pub mod text;

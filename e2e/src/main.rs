@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use coalition_data::dataset::{Dataset, Verify};
 use coalition_data::samples::Samples;
 use coalition_e2e::rundir::RunDir;
-use coalition_e2e::{audit, learnt, trials};
+use coalition_e2e::{audit, learnt, restart, trials};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 const USAGE: &str = "usage:
   coalition-e2e audit RUN DATA     check the history in RUN against itself and the data
   coalition-e2e learnt RUN DATA    bits per byte before and after, beside counting models on the bytes RUN was fed
+  coalition-e2e restart KILLS      milliseconds from the kill of a worker until its gang trains again, by phase
   coalition-e2e trial NAME SEED    one seeded disturbance of a small run, and what must hold afterwards
 Each prints one JSON object. RUN is the folder of a local run, DATA that of its prepared data.";
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["audit", run, data] => run_audit(Path::new(run), Path::new(data)),
         ["learnt", run, data] => run_learnt(Path::new(run), Path::new(data)),
+        ["restart", kills] => run_restart(kills),
         ["trial", name, seed] => run_trial(name, seed),
         _ => {
             eprintln!("{USAGE}");
@@ -77,6 +79,13 @@ fn run_learnt(dir: &Path, data: &Path) -> Result<()> {
     let samples = samples(&run, data.to_owned())?;
     let found = learnt::read(&run, &samples)?;
     println!("{}", serde_json::to_string(&found).context("not a number")?);
+    Ok(())
+}
+
+fn run_restart(kills: &str) -> Result<()> {
+    let folder = tempfile::Builder::new().prefix("coalition-restart-").tempdir().context("no temporary folder")?;
+    let restarts = restart::measure(folder.path(), restart::kills(kills)?)?;
+    println!("{}", json!({ "restarts": restarts }));
     Ok(())
 }
 

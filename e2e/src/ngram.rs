@@ -149,7 +149,7 @@ mod tests {
         if followers.is_empty() {
             return shorter;
         }
-        let hits = followers.iter().filter(|&&f| f == byte).count() as f64;
+        let hits = f64::from(followers.iter().map(|&f| u32::from(f == byte)).sum::<u32>());
         let c = followers.len() as f64;
         followers.sort_unstable();
         followers.dedup();

@@ -4,6 +4,7 @@
 //! A trial is one run of the harness program: `coalition-e2e trial NAME SEED` prints one JSON object with `ok`, `detail`
 //! and numbers by name. The gate runs the same trials, a few of them; only the count differs.
 
+use crate::bench::harness;
 use crate::build::Builder;
 use crate::cache::Cache;
 use crate::results::{self, Row};
@@ -133,25 +134,11 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Builds the programs and the harness and returns the harness.
-fn harness(builder: &Builder) -> Result<Harness> {
-    let programs = builder.programs()?;
-    let mut cargo = builder.cargo();
-    cargo.args(["build", "--locked", "-p", "coalition-e2e", "--bin", "coalition-e2e"]);
-    proc::run(&mut cargo, "build the harness")?;
-    Ok(Harness { program: programs.join("coalition-e2e"), programs })
-}
-
-struct Harness {
-    program: PathBuf,
-    programs: PathBuf,
-}
-
 /// One trial. A trial that fails is an outcome; a harness that cannot say how it went is an error.
-fn trial(harness: &Harness, name: &str, seed: u64) -> Result<Value> {
+fn trial((program, programs): &(PathBuf, PathBuf), name: &str, seed: u64) -> Result<Value> {
     let start = Instant::now();
-    let mut command = Command::new(&harness.program);
-    command.args(["trial", name, &seed.to_string()]).env("COALITION_BIN_DIR", &harness.programs);
+    let mut command = Command::new(program);
+    command.args(["trial", name, &seed.to_string()]).env("COALITION_BIN_DIR", programs);
     let out = proc::capture(&mut command, "run a trial")?;
     let line = out.lines().rev().find(|line| line.starts_with('{')).context("the trial printed no outcome")?;
     let mut outcome: Value =
@@ -204,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_harness_that_says_nothing_is_an_error() {
-        let harness = Harness { program: "true".into(), programs: PathBuf::new() };
-        assert!(trial(&harness, "kills", 1).unwrap_err().to_string().contains("printed no outcome"));
+        assert!(
+            trial(&("true".into(), PathBuf::new()), "kills", 1).unwrap_err().to_string().contains("printed no outcome")
+        );
     }
 }

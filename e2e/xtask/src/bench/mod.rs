@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: ours and a peer's program side by side, alternating, in one run; medians, the ratio, and a
 //! result file. Benchmarks are not tests: they need a quiet machine and, most of them, the Python peers.
 
+mod restart;
 mod train_step;
 
 use crate::build::Builder;
@@ -12,6 +13,7 @@ use crate::{proc, say};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Options of `bench`.
@@ -117,6 +119,15 @@ impl Lab {
         }
         Ok(outcomes)
     }
+}
+
+/// Builds the two programs and the harness; returns the harness and the folder of the programs.
+pub fn harness(builder: &Builder) -> Result<(PathBuf, PathBuf)> {
+    let programs = builder.programs()?;
+    let mut cargo = builder.cargo();
+    cargo.args(["build", "--locked", "-p", "coalition-e2e", "--bin", "coalition-e2e"]);
+    proc::run(&mut cargo, "build the harness")?;
+    Ok((programs.join("coalition-e2e"), programs))
 }
 
 /// Runs a program and reads the JSON object it prints on its last line.
