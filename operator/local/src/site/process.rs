@@ -93,6 +93,9 @@ pub async fn keep(
         };
         failed.send_replace(None);
         pid.send_replace(child.id());
+        // Held here: `Child::wait` closes a standard input that it still owns, and the supervisor would take that for our
+        // death.
+        let _held = child.stdin.take();
         let started = Instant::now();
         let asked = loop {
             tokio::select! {
