@@ -3,6 +3,9 @@
 //! What people write and read, and what an API server can check by itself. This crate must never learn how a run is
 //! carried out: no client, no runtime, no planner, no trainer.
 
+// Every printer column has a name, a type and a path: that they repeat is no mistake.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod amounts;
 pub mod checkpoint;
 pub mod checkpoint_policy;

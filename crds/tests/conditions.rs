@@ -1,4 +1,5 @@
 //! The published table of conditions, and when a transition time moves.
+#![allow(clippy::unwrap_used, clippy::panic)]
 use coalition_crds::conditions::{Phase, Reason, Wanted, write};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use rstest::rstest;

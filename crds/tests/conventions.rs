@@ -1,4 +1,5 @@
 //! The generated schemas keep the conventions of Kubernetes APIs, and some of our own: a lint over every field.
+#![allow(clippy::unwrap_used, clippy::panic)]
 use coalition_crds::generate;
 use serde_json::{Map, Value};
 

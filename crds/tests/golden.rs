@@ -1,4 +1,5 @@
 //! The files in `yaml/` are what the types say.
+#![allow(clippy::unwrap_used, clippy::panic)]
 use coalition_crds::generate;
 
 #[test]

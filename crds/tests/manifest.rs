@@ -1,4 +1,5 @@
 //! Manifests: what is read, and how problems are told.
+#![allow(clippy::unwrap_used, clippy::panic)]
 use coalition_crds::manifest::read;
 use coalition_crds::{TrainingRun, validate};
 use rstest::rstest;

@@ -1,51 +1,82 @@
 //! Writes the definitions of `coalition.training/v1alpha1` into a folder, or checks that the folder holds them.
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::Parser;
 use coalition_crds::generate;
 
-/// Writes the custom resource definitions as YAML, one file a kind.
-#[derive(Parser)]
-#[command(
-    name = "crdgen",
-    version,
-    after_help = "Examples:\n  crdgen            write crds/yaml\n  crdgen --check    exit 1 with a diff if a file differs"
-)]
-struct Args {
-    /// Folder of the files.
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/yaml"))]
-    out: PathBuf,
-    /// Write nothing; exit 1 and print what differs if the folder does not hold the definitions.
-    #[arg(long)]
-    check: bool,
-}
+const HELP: &str = "\
+Writes the custom resource definitions as YAML, one file a kind.
 
-fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
-    let mut same = true;
-    for (name, crd) in generate::all().context("the types do not form a definition")? {
-        let text = generate::yaml(&crd)?;
-        let path = args.out.join(format!("{name}.yaml"));
-        if args.check {
-            let found = std::fs::read_to_string(&path).unwrap_or_default();
-            if found != text {
-                same = false;
-                println!("{} differs from the types (- file, + types):", path.display());
-                print!("{}", diff(&found, &text));
+Usage: crdgen [--check] [--out FOLDER]
+
+  --check         write nothing; exit 1 and print what differs if the folder does not hold the definitions
+  --out FOLDER    folder of the files (default: crds/yaml of this source tree)
+  --help          print this
+
+Examples:
+  crdgen
+  crdgen --check";
+
+fn main() -> ExitCode {
+    let mut out = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/yaml"));
+    let mut check = false;
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match (arg.as_str(), arg.as_str() == "--out") {
+            ("--check", _) => check = true,
+            ("--help" | "-h", _) => {
+                println!("{HELP}");
+                return ExitCode::SUCCESS;
             }
-        } else {
-            std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
-            std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-            println!("wrote {}", path.display());
+            (_, true) => match args.next() {
+                Some(folder) => out = folder.into(),
+                None => return fail("--out needs a folder"),
+            },
+            (other, _) => return fail(&format!("{other:?} is not an argument of crdgen; see --help")),
         }
     }
-    if !same {
-        println!("Run `cargo xtask crds` and commit what it writes, if the change is meant.");
-        return Ok(ExitCode::FAILURE);
+    let definitions = match generate::all() {
+        Ok(d) => d,
+        Err(e) => return fail(&format!("the types do not form definitions: {e}")),
+    };
+    let mut same = true;
+    for (name, crd) in definitions {
+        let path = out.join(format!("{name}.yaml"));
+        let done = generate::yaml(&crd)
+            .map_err(|e| e.to_string())
+            .and_then(|text| if check { Ok(compare(&path, &text)) } else { write(&path, &text).map(|()| true) });
+        match done {
+            Ok(equal) => same &= equal,
+            Err(e) => return fail(&format!("{}: {e}", path.display())),
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    if same {
+        return ExitCode::SUCCESS;
+    }
+    fail("run `cargo xtask crds` and commit what it writes, if the change is meant")
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("crdgen: {message}");
+    ExitCode::FAILURE
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).and_then(|()| fs::write(path, text)).map_err(|e| e.to_string())?;
+    println!("wrote {}", path.display());
+    Ok(())
+}
+
+/// Whether the file holds `text`; prints what differs if not.
+fn compare(path: &Path, text: &str) -> bool {
+    let found = fs::read_to_string(path).unwrap_or_default();
+    if found != text {
+        println!("{} differs from the types (- file, + types):", path.display());
+        print!("{}", diff(&found, text));
+    }
+    found == text
 }
 
 /// The lines that differ, between the common beginning and the common end: enough to see what changed.
@@ -55,10 +86,10 @@ fn diff(old: &str, new: &str) -> String {
     let tail = a[head..].iter().rev().zip(b[head..].iter().rev()).take_while(|(x, y)| x == y).count();
     let mut out = format!("@@ line {} @@\n", head + 1);
     for line in &a[head..a.len() - tail] {
-        out += &format!("-{line}\n");
+        out.extend(["-", line, "\n"]);
     }
     for line in &b[head..b.len() - tail] {
-        out += &format!("+{line}\n");
+        out.extend(["+", line, "\n"]);
     }
     out
 }

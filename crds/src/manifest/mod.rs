@@ -14,6 +14,7 @@ use yaml::Document;
 
 /// The largest file read: an object may take 64 KiB, a manifest some of them.
 const MAX_BYTES: usize = 1 << 20;
+const METADATA: &str = "Write metadata as for any Kubernetes object.";
 
 /// What a manifest holds, defaults filled in.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +49,7 @@ pub fn read(text: &str) -> Result<Objects, Vec<Problem>> {
         let bound = format!("must be at most {MAX_BYTES} bytes");
         return Err(vec![Problem::new("", format!("{} bytes", text.len()), bound, "Split the file.")]);
     }
-    let documents = yaml::documents(text).map_err(|p| vec![p])?;
+    let documents = yaml::documents(text)?;
     let mut objects = Objects::default();
     let mut problems = Vec::new();
     for document in documents {
@@ -114,16 +115,15 @@ fn add(objects: &mut Objects, document: Document, problems: &mut Vec<Problem>) {
             "TrainingRun" => typed(&complete).map(|o| objects.runs.push(o)),
             _ => typed(&complete).map(|o| objects.policies.push(o)),
         };
-        found.extend(typed.err());
+        // The schema was made from the type, so this is about metadata alone.
+        found.extend(typed.err().map(|e| Problem::new("metadata", "", e, METADATA)));
     }
     found.into_iter().for_each(&mut tell);
     objects.places.push((object, document));
 }
 
-fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, Problem> {
-    // The schema was made from this type, so this is about metadata alone.
-    serde_json::from_value(value.clone())
-        .map_err(|e| Problem::new("metadata", "", e.to_string(), "Write metadata as for any Kubernetes object."))
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {
+    serde_json::from_value(value.clone()).map_err(|e| e.to_string())
 }
 
 /// Name and namespace: names of other things are made of them.
@@ -141,7 +141,7 @@ fn metadata(object: &Value) -> Vec<Problem> {
     if let Some(Err(e)) = object.get("metadata").map(|m| serde_json::from_value::<ObjectMeta>(m.clone()))
         && out.is_empty()
     {
-        out.push(Problem::new("metadata", "", e.to_string(), "Write metadata as for any Kubernetes object."));
+        out.push(Problem::new("metadata", "", e.to_string(), METADATA));
     }
     out
 }

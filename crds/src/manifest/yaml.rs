@@ -37,13 +37,13 @@ impl Document {
 }
 
 /// The documents of a file; empty ones are skipped.
-pub(super) fn documents(text: &str) -> Result<Vec<Document>, Problem> {
+pub(super) fn documents(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
     // A number that is not finite has no JSON form: as a string it meets a message that names its field.
     let options = options! { with_snippet: false, non_finite_float_policy: NonFiniteFloatPolicy::AsString };
     let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
         let line = e.location().map(|l| l.line()).filter(|l| *l > 0);
-        Problem::new("", "", format!("the file is not valid YAML: {e}"), "Correct it there; indentation is two spaces.")
-            .at(line)
+        let bound = format!("the file is not valid YAML: {e}");
+        vec![Problem::new("", "", bound, "Correct it there; indentation is two spaces.").at(line)]
     })?;
     Ok(nodes
         .into_iter()

@@ -1,4 +1,5 @@
 //! Sizes of models: known counts as the oracle, a list by hand, and keys that are refused.
+#![allow(clippy::unwrap_used)]
 use coalition_spec::hugging_face::{read, write};
 use coalition_spec::memory;
 use coalition_spec::model::Architecture::{self, Llama, Nemotron};

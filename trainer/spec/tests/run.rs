@@ -1,4 +1,5 @@
 //! A whole run: what is refused, with field, value, bound and way out; what is digested.
+#![allow(clippy::unwrap_used)]
 use coalition_spec::RunSpec;
 use coalition_spec::run::{FailureAction, FailureReason, FailureRule, Interval};
 use coalition_spec::training::{Optimizer, OuterOptimizer, Schedule};

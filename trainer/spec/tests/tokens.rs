@@ -1,4 +1,5 @@
 //! Amounts of tokens: exact, and refused with a way out.
+#![allow(clippy::unwrap_used)]
 use coalition_spec::tokens::{MAX, approximate, format, parse};
 use proptest::prelude::*;
 use rstest::rstest;
