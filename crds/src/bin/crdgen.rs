@@ -86,10 +86,10 @@ fn diff(old: &str, new: &str) -> String {
     let tail = a[head..].iter().rev().zip(b[head..].iter().rev()).take_while(|(x, y)| x == y).count();
     let mut out = format!("@@ line {} @@\n", head + 1);
     for line in &a[head..a.len() - tail] {
-        out.extend(["-", line, "\n"]);
+        out.extend(["-", *line, "\n"]);
     }
     for line in &b[head..b.len() - tail] {
-        out.extend(["+", line, "\n"]);
+        out.extend(["+", *line, "\n"]);
     }
     out
 }
