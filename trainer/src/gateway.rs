@@ -145,10 +145,10 @@ impl Gateway {
     ) -> Result<ViewReply, GatewayError> {
         let mut url = format!("{}/v1/view?waitMillis={}", self.base, wait.as_millis());
         if let Some(seq) = after {
-            url.push_str(&format!("&after={seq}"));
+            url += &format!("&after={seq}");
         }
         if let Some((version, gateway)) = known {
-            url.push_str(&format!("&version={version}&gateway={gateway}"));
+            url += &format!("&version={version}&gateway={gateway}");
         }
         let request = self.agent.get(url).header("Authorization", &self.bearer);
         Self::finish("/v1/view", request.config().timeout_global(Some(wait + CALL)).build().call())

@@ -1,5 +1,6 @@
 //! One site, whole processes: a run to its end, and the same run with processes killed at random. One class, so the
 //! parameters must be equal bit by bit.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests fail by panicking, like tests.
 mod common;
 
 use std::time::Duration;

@@ -147,7 +147,7 @@ impl<L: Links> Mesh<L> {
     }
 
     /// Sends `bytes` from the root; on the others the root's frame is in the inbox afterwards.
-    fn from_root(&mut self, root: usize, bytes: &[u8], length: Length) -> Result<(), CommError> {
+    fn send_from(&mut self, root: usize, bytes: &[u8], length: Length) -> Result<(), CommError> {
         let (rank, world) = (self.links.rank(), self.links.world());
         if root >= world {
             return Err(CommError::Forming(format!("rank {root} of a gang of {world} cannot be a root")));
@@ -162,7 +162,7 @@ impl<L: Links> Mesh<L> {
         if self.links.rank() == root {
             write(x, &mut bytes);
         }
-        self.from_root(root, &bytes, Length::Exact(x.len() * T::SIZE))?;
+        self.send_from(root, &bytes, Length::Exact(x.len() * T::SIZE))?;
         if self.links.rank() != root {
             read(&self.inbox[root], x);
         }
@@ -185,7 +185,7 @@ impl<L: Links> Collective for Mesh<L> {
         self.reduce(x)
     }
     fn broadcast(&mut self, root: usize, bytes: &mut Vec<u8>) -> Result<(), CommError> {
-        self.from_root(root, bytes, Length::UpTo(MAX_BYTES))?;
+        self.send_from(root, bytes, Length::UpTo(MAX_BYTES))?;
         if self.links.rank() != root {
             bytes.clone_from(&self.inbox[root]);
         }

@@ -33,7 +33,7 @@ const UNWANTED: Duration = Duration::from_secs(20);
 /// How long the gateway is asked about an exit before the worker is started again without its answer.
 const ASK: Duration = Duration::from_secs(2);
 /// How long the gateway is asked to confirm the end of the run.
-const CONFIRM: Duration = Duration::from_secs(600);
+const CONFIRM: Duration = Duration::from_mins(10);
 
 /// What can happen to a supervisor.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl Supervisor<'_> {
         loop {
             let next = [kill_at, signal_at].into_iter().flatten().min();
             // Without anything due, an hour is as good as any other bound: it only wakes up to wait again.
-            let left = next.map_or(Duration::from_secs(3600), |t| t.saturating_duration_since(Instant::now()));
+            let left = next.map_or(Duration::from_hours(1), |t| t.saturating_duration_since(Instant::now()));
             match self.happenings.recv_timeout(left) {
                 Ok(Happening::Ended(code)) => return code,
                 Ok(Happening::Terminate) => {

@@ -17,9 +17,9 @@ use crate::gateway::{Backoff, Gateway};
 const FORM: Duration = Duration::from_secs(10);
 /// Longest call of the collective. Rank 0 sends a decision at least once a second, except while it reads or writes a
 /// checkpoint: this is for the slowest store.
-const CALL: Duration = Duration::from_secs(300);
+const CALL: Duration = Duration::from_mins(5);
 /// A gateway that was away for so long is gone for good: whoever keeps this process starts it anew.
-const GONE: Duration = Duration::from_secs(15 * 60);
+const GONE: Duration = Duration::from_mins(15);
 
 /// A seat in a gang.
 pub struct Seat {

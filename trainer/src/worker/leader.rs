@@ -113,11 +113,11 @@ impl Leader<'_, '_> {
             }
             let action = {
                 let stored = self.stored.keys().copied().collect();
-                let disagreement = !self.state.reproduced
-                    && site_run
-                        .disagreement
-                        .iter()
-                        .any(|(_, r)| r.of == self.cursor.applied && r.digest != self.cursor.state);
+                let differs = |d| d != self.cursor.state;
+                let refuted = view.state(self.cursor.applied).is_some_and(|(fixed, _)| differs(fixed));
+                let told = |r: &StateReport| r.of == self.cursor.applied && differs(r.digest);
+                let disagreement =
+                    !self.state.reproduced && (refuted || site_run.disagreement.iter().any(|(_, r)| told(r)));
                 let outside = Outside {
                     view: &view,
                     desired: site_run.desired,
@@ -130,6 +130,7 @@ impl Leader<'_, '_> {
                     held: &seen.held,
                     save: &site_run.save,
                     disagreement,
+                    refuted,
                     terminate: self.terminate,
                 };
                 next(&self.situation(&stored), &outside)

@@ -38,7 +38,7 @@ use rank::{Body, Rank};
 use watch::Watch;
 
 /// How long the gateway may take to show the run to a new process.
-const FIRST_VIEW: Duration = Duration::from_secs(15 * 60);
+const FIRST_VIEW: Duration = Duration::from_mins(15);
 
 /// Runs one worker; gives the exit code.
 pub fn work(path: &Path) -> Result<u8, Failure> {

@@ -65,6 +65,8 @@ pub struct Outside<'a> {
     pub save: &'a [Seq],
     /// Another site computed another state for the applied commit, and this site has not yet looked into it.
     pub disagreement: bool,
+    /// The history fixed another state for the applied commit than this site computes.
+    pub refuted: bool,
     /// SIGTERM came.
     pub terminate: bool,
 }
@@ -117,6 +119,12 @@ pub enum Action {
 pub fn next(s: &Situation<'_>, o: &Outside<'_>) -> Action {
     if let Some(leave) = parting(s, o) {
         return leave;
+    }
+    if o.refuted && !o.disagreement {
+        // Nothing may be built on it. Only bases with the state that was fixed count as stored.
+        let at = s.cursor.applied;
+        let waiting = || Action::Wait(format!("a run checkpoint of record {at} or later: its own state differs"));
+        return s.stored.range(at..).next_back().copied().map_or_else(waiting, Action::Jump);
     }
     if o.store_lost {
         return Action::Wait("its store was lost: waiting to be assigned anew".to_owned());

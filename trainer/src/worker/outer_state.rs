@@ -55,19 +55,19 @@ pub fn after(store: &BlockingStore, view: &View, before: &OuterState, outer: &Ou
 impl Source<'_> {
     /// The state after `target`, if the store has what it takes. A damaged object counts as absent, and is told.
     pub fn at(&self, target: Seq) -> Result<Option<OuterState>, Stop> {
-        Ok(self.from_bases(target)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
+        Ok(self.best_of_bases(target)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
     }
 
     /// The newest state that can be reached, with its commit. The initial state always can.
     pub fn farthest(&self) -> Result<(Seq, OuterState), Stop> {
         let end = self.view.last_commit().0;
-        self.from_bases(end)?.ok_or_else(|| {
+        self.best_of_bases(end)?.ok_or_else(|| {
             Failure::new(exit::CHECKPOINT, "no state of the run can be reached, not even the initial one").into()
         })
     }
 
     /// Tries bases from the newest down, and takes the first that replays furthest, up to `target`.
-    fn from_bases(&self, target: Seq) -> Result<Option<(Seq, OuterState)>, Stop> {
+    fn best_of_bases(&self, target: Seq) -> Result<Option<(Seq, OuterState)>, Stop> {
         let run = self.view.run();
         let bases = self.store.wait(run_checkpoint::list(self.store.store(), run))?;
         let known: Vec<Seq> = self.view.commits().map(|(s, ..)| s).collect();

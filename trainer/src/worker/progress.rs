@@ -18,7 +18,8 @@ const WINDOW: usize = 16;
 /// One line a step.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Step {
+#[allow(clippy::struct_field_names)] // The names of the line's fields.
+struct Line {
     round: Round,
     inner_step: u64,
     step: u64,
@@ -94,7 +95,7 @@ impl Meter {
         } else {
             emit(
                 "step",
-                Step {
+                Line {
                     round: s.round,
                     inner_step: cursor.inner_step,
                     step: cursor.steps,

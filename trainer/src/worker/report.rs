@@ -9,7 +9,7 @@ use coalition_protocol::messages::TrainerReport;
 use crate::gateway::{Backoff, Gateway};
 
 /// Between reports that carry only new live numbers: each makes the site write an object.
-const PACE: Duration = Duration::from_millis(1000);
+const PACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct State {
@@ -87,7 +87,7 @@ impl Drop for Reporter {
 }
 
 fn send_on(shared: &(Mutex<State>, Condvar), gateway: &Gateway) {
-    let mut last = Instant::now() - PACE;
+    let mut last: Option<Instant> = None;
     let mut backoff = Backoff::new();
     loop {
         let report = {
@@ -97,7 +97,7 @@ fn send_on(shared: &(Mutex<State>, Condvar), gateway: &Gateway) {
                     return;
                 }
                 let pending = state.newest.is_some() && state.acknowledged < state.counter;
-                let early = PACE.saturating_sub(last.elapsed());
+                let early = last.map_or(Duration::ZERO, |l| PACE.saturating_sub(l.elapsed()));
                 if pending && (state.urgent || early.is_zero()) {
                     break;
                 }
@@ -108,7 +108,7 @@ fn send_on(shared: &(Mutex<State>, Condvar), gateway: &Gateway) {
             state.newest.clone()
         };
         let Some(report) = report else { continue };
-        last = Instant::now();
+        last = Some(Instant::now());
         match gateway.report(&report) {
             Ok(()) => {
                 backoff = Backoff::new();
@@ -132,4 +132,4 @@ fn send_on(shared: &(Mutex<State>, Condvar), gateway: &Gateway) {
 }
 
 /// How often a sender without work looks up; it is woken when there is some.
-const HEARTBEAT: Duration = Duration::from_secs(60);
+const HEARTBEAT: Duration = Duration::from_mins(1);

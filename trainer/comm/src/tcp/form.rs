@@ -104,7 +104,7 @@ fn accept(
     let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
     fds.extend(peers.iter().flatten().map(|s| PollFd::new(s, PollFlags::RDHUP)));
     let left = until.saturating_duration_since(Instant::now());
-    let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+    let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) };
     match poll(&mut fds, Some(&timeout)) {
         Ok(0) => {
             let waiting_for = (gang.rank + 1..peers.len()).filter(|p| peers[*p].is_none()).collect();

@@ -166,7 +166,7 @@ impl Links for Sockets {
                 return Ok(());
             }
             let left = until.saturating_duration_since(Instant::now());
-            let timeout = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) };
             match poll(&mut fds, Some(&timeout)) {
                 Ok(0) => {
                     return Err(CommError::Deadline { call: call.name, waiting_for: waiting, deadline: self.deadline });

@@ -157,12 +157,11 @@ impl Leader<'_, '_> {
     pub(super) fn reproduce(&mut self, view: &View) -> Result<(), Undone> {
         let applied = self.cursor.applied;
         let commit = view.commits().find(|(s, ..)| *s == applied).map(|(.., c)| c);
-        let fresh = match (&self.before, commit) {
-            (Some(before), Some(Commit::Outer(o))) => Some(after(self.store, view, before, o)?),
-            _ => {
-                let initial = self.rank.body.initial(self.spec.model.init.seed)?;
-                Source { store: self.store, view, layout: &self.layout, initial: &initial }.at(applied)?
-            }
+        let fresh = if let (Some(before), Some(Commit::Outer(o))) = (&self.before, commit) {
+            Some(after(self.store, view, before, o)?)
+        } else {
+            let initial = self.rank.body.initial(self.spec.model.init.seed)?;
+            Source { store: self.store, view, layout: &self.layout, initial: &initial }.at(applied)?
         };
         let Some(fresh) = fresh else {
             return Err(Undone::Later(StoreError::Unreachable {

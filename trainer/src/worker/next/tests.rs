@@ -35,6 +35,7 @@ struct World {
     desired: Desired,
     fence: Fence,
     store_lost: bool,
+    refuted: bool,
     terminate: bool,
 }
 
@@ -79,6 +80,7 @@ impl World {
             desired: Desired::Run,
             fence: Fence { epoch: Epoch(1), incarnation: Incarnation(1), attempt: Attempt(1) },
             store_lost: false,
+            refuted: false,
             terminate: false,
         }
     }
@@ -184,6 +186,7 @@ impl World {
             held: &self.held,
             save: &[],
             disagreement: false,
+            refuted: self.refuted,
             terminate: self.terminate,
         };
         next(&situation, &outside)
@@ -351,4 +354,15 @@ fn batches_walk_through_the_ranges_in_order() {
     }
     assert_eq!(fed, (0..6).collect::<Vec<_>>(), "a short last batch");
     assert_eq!(w.cursor.inner_step, 2);
+}
+
+#[test]
+fn nothing_is_built_on_a_state_that_was_refuted() {
+    let mut w = World::new(&["a", "b"]);
+    w.fix_state();
+    w.plan(&["a", "b"]);
+    w.refuted = true;
+    assert!(w.is_waiting());
+    w.stored.insert(Seq(0));
+    assert_eq!(w.next(), Action::Jump(Seq(0)));
 }
