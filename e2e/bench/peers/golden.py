@@ -1,18 +1,23 @@
 """Writes the golden files of trainer/engine/tests/golden: what `transformers` computes for tiny models, in f64 and in f32.
 
     python e2e/bench/peers/golden.py trainer/engine/tests/golden
+    python e2e/bench/peers/golden.py --seed 5 FOLDER && COALITION_GOLDEN=FOLDER cargo test -p coalition-engine --test golden
+
+The second draws other sizes, parameters and texts: what a campaign runs, again and again.
 
 `transformers` rounds norms, rotary tables, softmax and the loss to f32 whatever the type of the model ("upcast to float").
 In an f64 model that is a rounding to f32 that hides mistakes, so its modules see a `torch` whose float32 is float64: the
 code that runs is its own, only the type it upcasts to is wider.
 
 A case is one safetensors file: parameters (`p.NAME`), tokens, targets (-100 = not counted), logits of the counted positions,
-gradients of the mean loss (`g.NAME`), and the losses of ten AdamW steps with clipping at half the first gradient's norm and with weight decay. The
-metadata holds the configuration, the optimizer's numbers, and the errors of transformers' own f32 run against its f64 run.
+gradients of the mean loss (`g.NAME`), and the losses of ten AdamW steps with clipping at half the first gradient's norm and
+with weight decay. The metadata holds the configuration, the optimizer's numbers, and the errors of transformers' own f32 run
+against its f64 run.
 """
+import argparse
 import contextlib
 import json
-import sys
+import random
 from pathlib import Path
 from unittest import mock
 
@@ -64,10 +69,23 @@ def decays(name):
     return name.endswith("proj.weight") or name == "lm_head.weight"
 
 
-def data(seed):
+def sizes(seed):
+    """The committed sizes for seed 0, others for others."""
+    if seed == 0:
+        return SIZES
+    r = random.Random(seed)
+    groups = r.choice([1, 2, 3])
+    return SIZES | dict(
+        vocab_size=r.randint(5, 60), hidden_size=4 * r.randint(2, 12), intermediate_size=r.randint(3, 70),
+        num_hidden_layers=r.randint(1, 4), num_key_value_heads=groups, num_attention_heads=groups * r.choice([1, 2, 3]),
+        head_dim=4 * r.randint(1, 5), rope_theta=r.choice([100.0, 10000.0, 500000.0]),
+    )
+
+
+def data(seed, vocabulary):
     """Random tokens; rows of different length, padded at the end."""
     g = torch.Generator().manual_seed(seed)
-    tokens = torch.randint(0, SIZES["vocab_size"], (ROWS, LENGTH + 1), generator=g)
+    tokens = torch.randint(0, vocabulary, (ROWS, LENGTH + 1), generator=g)
     real = torch.tensor([LENGTH + 1, 7, 4])
     seen = torch.arange(LENGTH + 1)[None, :] < real[:, None]
     tokens = torch.where(seen, tokens, 0)
@@ -75,9 +93,9 @@ def data(seed):
     return tokens[:, :-1].contiguous(), targets.contiguous(), seen[:, :-1].long()
 
 
-def make(config_class, model_class, extra, dtype, state=None):
-    config = config_class(**SIZES, **extra, attn_implementation="sdpa")
-    torch.manual_seed(7)
+def make(config_class, model_class, extra, dtype, seed, state=None):
+    config = config_class(**sizes(seed), **extra, attn_implementation="sdpa")
+    torch.manual_seed(7 + seed)
     model = model_class(config).to(dtype)
     if state is None:
         with torch.no_grad():
@@ -120,8 +138,8 @@ def run(model, batch):
         losses.append(loss.item())
         clipped += torch.nn.utils.clip_grad_norm_(parameters.values(), clip).item() > clip
         optimizer.step()
-    assert clipped >= 3, "clipping must be at work"
-    return dict(result, first=first, losses=losses, clip=clip, last={n: p.detach() for n, p in parameters.items()})
+    assert clipped >= 1, "the first step is clipped by construction"
+    return dict(result, first=first, losses=losses, clip=clip, clipped=clipped, last={n: p.detach() for n, p in parameters.items()})
 
 
 def spread(ours, exact):
@@ -143,15 +161,19 @@ def settings(config):
 
 
 def main():
-    folder = Path(sys.argv[1])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    folder, seed = arguments.folder, arguments.seed
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for n, (name, case) in enumerate(CASES.items()):
-        batch = data(100 + n)
+        batch = data(100 + n + 1000 * seed, sizes(seed)["vocab_size"])
         with upcast_to_f64():
-            config, model = make(*case, torch.float64)
+            config, model = make(*case, torch.float64, seed)
             exact = run(model, batch)
-        narrow = run(make(*case, torch.float32, exact["first"])[1], batch)
+        narrow = run(make(*case, torch.float32, seed, exact["first"])[1], batch)
         errors = dict(
             logits=spread([narrow["logits"]], [exact["logits"]]),
             gradients=spread(narrow["gradients"].values(), exact["gradients"].values()),
@@ -166,9 +188,11 @@ def main():
                         norms=torch.tensor([v.norm().item() for v in exact["last"].values()], dtype=torch.float64))
         # Parameters are exact in f32: half the size.
         tensors |= {k: v.float() for k, v in tensors.items() if k.startswith("p.")}
-        meta = dict(config=json.dumps(settings(config)), f32_errors=json.dumps(errors),
-                    last_names=json.dumps(list(exact["last"])),
-                    adam=json.dumps(dict(lr=LR, betas=BETAS, eps=EPS, weightDecay=DECAY, clip=exact["clip"])))
+        # One entry: the library writes several in any order, and a file should depend on nothing but the case.
+        meta = dict(case=json.dumps(dict(
+            config=settings(config), f32_errors=errors, last_names=list(exact["last"]), clipped=exact["clipped"],
+            adam=dict(lr=LR, betas=BETAS, eps=EPS, weightDecay=DECAY, clip=exact["clip"]),
+        )))
         path = folder / f"{name}.safetensors"
         save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata=meta)
         print(f"{path.name}: {path.stat().st_size} bytes, losses {exact['losses'][0]:.6f} to {exact['losses'][-1]:.6f}, "

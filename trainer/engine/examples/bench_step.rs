@@ -1,6 +1,6 @@
 //! Times training steps of the tiny Llama and prints one JSON line; the peer beside it is e2e/bench/peers/train_step.py.
 //!
-//! `bench_step [--recompute] [--steps N] [--threads N] [--rows N] [--documents N] [--write-init FILE]`
+//! `bench_step [--recompute] [--steps N] [--threads N] [--rows N] [--documents N] [--preset NAME] [--write-init FILE]`
 //!
 //! The line: `{"tokens_per_second": …, "step_seconds": […], "peak_rss_mb": …, "losses": […]}`; tokens per second from the
 //! median step, the first two steps left out.
@@ -21,10 +21,10 @@ fn token(n: u64) -> u32 {
     (n as u32).wrapping_mul(2_654_435_761) >> 20
 }
 
-fn text(rows: usize, step: usize) -> Vec<Vec<u32>> {
+fn text(rows: usize, step: usize, vocabulary: u32) -> Vec<Vec<u32>> {
     let start = (step * rows * (LENGTH + 1)) as u64;
     (0..rows as u64)
-        .map(|r| (0..=LENGTH as u64).map(|i| token(start + r * (LENGTH as u64 + 1) + i)).collect())
+        .map(|r| (0..=LENGTH as u64).map(|i| token(start + r * (LENGTH as u64 + 1) + i) % vocabulary).collect())
         .collect()
 }
 
@@ -48,6 +48,7 @@ fn write_init(trainer: &Trainer<f32>, path: &str) -> Result<(), Box<dyn Error>> 
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (mut recompute, mut steps, mut threads, mut rows, mut documents, mut init) = (false, 20, 2, 8, 0, None);
+    let mut name = "llama-tiny".to_owned();
     let mut arguments = std::env::args().skip(1);
     while let Some(a) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{a} needs a value"));
@@ -57,11 +58,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--threads" => threads = value()?.parse()?,
             "--rows" => rows = value()?.parse()?,
             "--documents" => documents = value()?.parse()?,
+            "--preset" => name = value()?,
             "--write-init" => init = Some(value()?),
             other => return Err(format!("unknown argument {other}").into()),
         }
     }
-    let config = preset::find("llama-tiny", Architecture::Llama).map_err(|p| format!("{p:?}"))?;
+    let config = preset::find(&name, Architecture::Llama).map_err(|p| format!("{p:?}"))?;
     let adam = AdamW { lr: 3e-4, betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1, clip: 1.0 };
     let options = Options { threads, recompute, micro_rows: 0, seed: 1, model: ModelOptions::default() };
     let mut trainer = Trainer::<f32>::new(&config, adam, options)?;
@@ -71,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (mut seconds, mut losses, mut phases) = (Vec::new(), Vec::new(), [0.0; 3]);
     for n in 0..steps + WARMUP {
-        let mut windows = text(rows, n);
+        let mut windows = text(rows, n, config.vocab_size as u32);
         if documents > 1 {
             // So many documents a row: the price of keeping them apart.
             for row in &mut windows {

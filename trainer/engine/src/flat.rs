@@ -1,10 +1,24 @@
-//! A flat vector that both plain code (as a slice) and the tensor library (as views) work on, without copies. Must not
-//! know what the elements mean.
+//! The two types of training, and a flat vector that both plain code (as a slice) and the tensor library (as views) work
+//! on without copies. Must not know what the elements mean.
 use std::marker::PhantomData;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use crate::{Error, Real};
+use crate::Error;
+
+/// f32, or f64 where errors shall mean mistakes.
+pub trait Real: coalition_kernels::Element + tch::kind::Element {
+    /// The tensor library's name of the type.
+    const TENSOR: Kind;
+}
+
+impl Real for f32 {
+    const TENSOR: Kind = Kind::Float;
+}
+
+impl Real for f64 {
+    const TENSOR: Kind = Kind::Double;
+}
 
 /// A contiguous vector in host memory, owned by a tensor.
 #[derive(Debug)]

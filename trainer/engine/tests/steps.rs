@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use coalition_engine::{Alone, Batch, Error, IGNORE, Sampling, Trainer};
 use coalition_model::{
@@ -101,6 +102,8 @@ fn greedy_text_follows_the_logits() {
 /// Adds a loss, a metric, a buffer and a saved choice to what the embedding does; recomputation must get its choice back.
 struct Chatty {
     inner: Box<dyn Stage>,
+    /// Choices made so far: a second one for the same step would be another one.
+    choices: AtomicU32,
 }
 
 impl Stage for Chatty {
@@ -114,7 +117,11 @@ impl Stage for Chatty {
         let (carry, _) = self.inner.forward(p, carry, ctx)?;
         let seen = ctx.buffers.get("seen").map_or(0.0, |t| t.double_value(&[]));
         let again = !ctx.saved.is_empty();
-        let choice = if again { ctx.saved[0].shallow_clone() } else { tch::Tensor::from(2.0 + seen) };
+        let choice = if again {
+            ctx.saved[0].shallow_clone()
+        } else {
+            tch::Tensor::from(2.0 + f64::from(self.choices.fetch_add(1, Ordering::Relaxed)))
+        };
         let loss =
             carry.tensors[0].f_square()?.f_sum(carry.tensors[0].kind())?.f_mul(&choice.to_kind(tch::Kind::Double))?;
         let buffers = vec![Buffer { name: "seen".into(), value: tch::Tensor::from(1.0), rule: BufferRule::Add }];
@@ -129,7 +136,7 @@ fn extra_losses_metrics_buffers_and_saved_choices() {
         let mut stages = coalition_model::stages(&config, ModelOptions::default()).unwrap();
         if chatty {
             let inner = stages.remove(0);
-            stages.insert(0, Box::new(Chatty { inner }));
+            stages.insert(0, Box::new(Chatty { inner, choices: AtomicU32::new(0) }));
         }
         let o = coalition_engine::Options { recompute, ..options() };
         let mut t = Trainer::<f64>::with_stages(&config, stages, adam(), o).unwrap();
