@@ -1,0 +1,156 @@
+//! Whole runs on the fake trainer, with what can happen to them.
+mod common;
+
+use std::time::Duration;
+
+use coalition_local::Ending;
+use coalition_protocol::Incarnation;
+use coalition_protocol::history::Commit;
+use common::{Bench, LONG, Shape, check_ledger, finish, included, site};
+use rustix::process::{Pid, Signal, kill_process};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_sites_train_to_the_end_and_agree_on_every_state() {
+    let bench = Bench::new(&Shape::default());
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    assert_eq!(view.tokens(), view.genesis().budget);
+    for (seq, _, commit) in view.commits() {
+        let (_, confirmers) = view.state(seq).expect("every state is agreed on");
+        assert_eq!(confirmers.len(), 2, "{commit:?}");
+    }
+    assert_eq!(view.ended().expect("an end").confirmers.len(), 2);
+    assert!(runner.processes().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_site_alone_commits_steps() {
+    let bench = Bench::new(&Shape { sites: 1, ..Shape::default() });
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    assert!(view.commits().skip(1).all(|(_, _, c)| matches!(c, Commit::Step(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_loses_its_power_and_returns_under_its_incarnation() {
+    let bench = Bench::new(&Shape { rounds: 24, pause: 20, ..Shape::default() });
+    let runner = bench.start().await;
+    let south = site("south");
+    runner.wait_for_round(2, LONG).await.expect("it trains");
+    runner.kill_site(&south).await.expect("it was up");
+    let alone = runner.wait_for(LONG, |s| s.status.left_out >= 2).await.expect("the other goes on");
+    assert!(alone.status.round.0 > 2);
+    runner.return_site(&south).await.expect("it comes up");
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    assert_eq!(view.incarnation(&south), Some(Incarnation(1)), "it was away for less than replaceAfterSeconds");
+    let last: Vec<bool> = view
+        .commits()
+        .filter_map(|(_, _, c)| if let Commit::Outer(o) = c { Some(o.included.len() == 2) } else { None })
+        .collect();
+    assert!(last.last().copied().unwrap_or(false), "it took part again in the end: {last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_lost_its_store_is_assigned_anew() {
+    let bench = Bench::new(&Shape { rounds: 30, pause: 20, ..Shape::default() });
+    let runner = bench.start().await;
+    let south = site("south");
+    runner.wait_for_round(3, LONG).await.expect("it trains");
+    runner.kill_site(&south).await.expect("it was up");
+    runner.lose_store(&south).await.expect("removed");
+    runner.return_site(&south).await.expect("it comes up");
+    runner
+        .wait_for(LONG, |s| s.status.sites.iter().any(|l| l.site == south && l.incarnation == Incarnation(2)))
+        .await
+        .expect("it is assigned anew");
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    assert!(included(&view, &south) > 3, "it took part again: {}", included(&view, &south));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_process_may_die_at_any_time() {
+    let bench = Bench::new(&Shape { rounds: 20, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    // Supervisors and workers in turn, at the next change of the hub after each round.
+    for n in 0..6u64 {
+        if runner.wait_for(LONG, |s| s.status.round.0 > n).await.is_none() {
+            break;
+        }
+        let all = runner.processes().await;
+        let Some(p) = all.get(n as usize % all.len().max(1)) else { continue };
+        let pid = if n % 2 == 0 { p.workers.first().copied() } else { Some(p.supervisor) };
+        if let Some(pid) = pid.and_then(|p| i32::try_from(p).ok()).and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    let status = runner.snapshot().borrow().status.clone();
+    assert!(status.restarts_infrastructure > 0, "kills are seen");
+    assert_eq!(status.restarts_charged, 0, "and not charged to the user");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_runner_may_die_and_go_on() {
+    let mut bench = Bench::new(&Shape { rounds: 16, pause: 10, ..Shape::default() });
+    for n in 1..5 {
+        let runner = bench.start().await;
+        runner
+            .wait_for(LONG, |s| s.status.round.0 >= n * 2 || s.status.phase.to_string() == "Complete")
+            .await
+            .expect("on");
+        runner.shut_down().await;
+        drop(runner);
+        bench.options.manifest = None;
+    }
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    check_ledger(&bench.view());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_saves_and_resume_goes_on() {
+    let bench = Bench::new(&Shape { rounds: 12, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    runner.wait_for_round(2, LONG).await.expect("it trains");
+    runner.stop();
+    assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);
+    let before = bench.view().tokens();
+    assert!(before < bench.view().genesis().budget);
+    drop(runner);
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    check_ledger(&bench.view());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_cannot_work_fails_with_the_reason() {
+    let more = "  failurePolicy:\n    rules: [{onExitCodes: [64], action: FailRun}]\n";
+    let mut bench = Bench::new(&Shape { more, ..Shape::default() });
+    bench.options.test = serde_json::json!({"failWith": 64});
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("an end"), Ending::Failed);
+    let end = bench.view().ended().cloned().expect("an end");
+    assert!(end.message.contains("exit code 64 (bad configuration)"), "{}", end.message);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_runner_in_the_folder_is_refused() {
+    let bench = Bench::new(&Shape { pause: 50, ..Shape::default() });
+    let runner = bench.start().await;
+    let e = coalition_local::Runner::start(&bench.options).await.expect_err("it is taken");
+    assert_eq!(e.exit_code(), coalition_local::exit_code::UNAVAILABLE);
+    assert!(e.to_string().contains(&std::process::id().to_string()), "{e}");
+    runner.shut_down().await;
+    let left = runner.wait_for(Duration::from_millis(1), |_| false).await;
+    assert!(left.is_none());
+}
