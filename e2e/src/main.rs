@@ -4,15 +4,18 @@ use anyhow::{Context, Result, bail};
 use coalition_data::dataset::{Dataset, Verify};
 use coalition_data::samples::Samples;
 use coalition_e2e::rundir::RunDir;
-use coalition_e2e::{audit, learnt, restart, trials};
+use coalition_e2e::{audit, learnt, programs, restart, trials, wait};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 const USAGE: &str = "usage:
   coalition-e2e audit RUN DATA     check the history in RUN against itself and the data
   coalition-e2e learnt RUN DATA    bits per byte before and after, beside counting models on the bytes RUN was fed
+  coalition-e2e learn MANIFEST DATA [OPTION...]
+                                   runs MANIFEST on DATA, whose name there is `rust`, then the same as `learnt`
   coalition-e2e restart KILLS      milliseconds from the kill of a worker until its gang trains again, by phase
   coalition-e2e trial NAME SEED    one seeded disturbance of a small run, and what must hold afterwards
 Each prints one JSON object. RUN is the folder of a local run, DATA that of its prepared data.";
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["audit", run, data] => run_audit(Path::new(run), Path::new(data)),
         ["learnt", run, data] => run_learnt(Path::new(run), Path::new(data)),
+        ["learn", manifest, data, options @ ..] => run_learn(Path::new(manifest), Path::new(data), options),
         ["restart", kills] => run_restart(kills),
         ["trial", name, seed] => run_trial(name, seed),
         _ => {
@@ -72,6 +76,27 @@ fn run_audit(dir: &Path, data: &Path) -> Result<()> {
         })
     );
     Ok(())
+}
+
+/// Training takes minutes; an hour is a machine that hangs.
+const LEARNING: Duration = Duration::from_hours(1);
+
+fn run_learn(manifest: &Path, data: &Path, options: &[&str]) -> Result<()> {
+    let folder = tempfile::Builder::new().prefix("coalition-learn-").tempdir().context("no temporary folder")?;
+    let dir = folder.path().join("run");
+    let mut command = Command::new(programs::cli()?);
+    command.arg("local").arg(manifest).arg("--dir").arg(&dir).arg("--plain").args(options);
+    command.arg("--data").arg(format!("rust={}", data.display())).arg("--trainer").arg(programs::trainer()?);
+    // Standard output is this program's one line.
+    command.stdin(Stdio::null()).stdout(std::io::stderr());
+    let mut child = command.spawn().context("kubectl-coalition does not start")?;
+    let ended = wait::until("the run to end", LEARNING, || Ok(child.try_wait()?));
+    if ended.is_err() {
+        child.kill().context("the run that took too long cannot be ended")?;
+    }
+    let status = ended?;
+    anyhow::ensure!(status.success(), "the run ended with {status}");
+    run_learnt(&dir, data)
 }
 
 fn run_learnt(dir: &Path, data: &Path) -> Result<()> {

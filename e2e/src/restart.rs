@@ -27,7 +27,7 @@ pub struct Restart {
 }
 
 /// No restart takes longer, or something is broken.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 /// Pause of each step, so that the run outlasts its kills. It is part of the first step's time.
 const STEP_PAUSE_MILLIS: &str = "10";
 

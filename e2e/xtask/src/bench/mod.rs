@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: ours and a peer's program side by side, alternating, in one run; medians, the ratio, and a
 //! result file. Benchmarks are not tests: they need a quiet machine and, most of them, the Python peers.
 
+mod learning;
 mod restart;
 mod train_step;
 
@@ -30,9 +31,9 @@ pub struct Args {
     /// Name all benches and stop
     #[arg(long)]
     list: bool,
-    /// Paired rounds; a result file is written from 20 on
-    #[arg(long, default_value_t = ROUNDS)]
-    rounds: u32,
+    /// Paired rounds, instead of those that a result file needs
+    #[arg(long)]
+    rounds: Option<u32>,
     /// Forget the rounds an interrupted run has kept
     #[arg(long)]
     restart: bool,
@@ -45,10 +46,16 @@ const ROUNDS: u32 = 20;
 struct Bench {
     name: &'static str,
     what: &'static str,
+    /// Rounds from which a result file is written.
+    rounds: u32,
     run: fn(&mut Lab) -> Result<Vec<Row>>,
 }
 
-const BENCHES: &[Bench] = &[Bench { name: "train-step", what: train_step::WHAT, run: train_step::run }];
+const BENCHES: &[Bench] = &[
+    Bench { name: "train-step", what: train_step::WHAT, rounds: ROUNDS, run: train_step::run },
+    Bench { name: "restart", what: restart::WHAT, rounds: ROUNDS, run: restart::run },
+    Bench { name: "learning", what: learning::WHAT, rounds: learning::SEEDS, run: learning::run },
+];
 
 /// What a bench works with.
 pub struct Lab {
@@ -76,13 +83,14 @@ pub fn run(args: &Args) -> Result<()> {
     let Some(bench) = BENCHES.iter().find(|bench| bench.name == name) else {
         bail!("there is no bench `{name}`; `cargo xtask bench --list` names them all");
     };
-    if args.rounds == 0 {
-        bail!("--rounds 0 measures nothing; {ROUNDS} is the default");
+    let rounds = args.rounds.unwrap_or(bench.rounds);
+    if rounds == 0 {
+        bail!("--rounds 0 measures nothing; {} is the default of this bench", bench.rounds);
     }
     let cache = Cache::open()?;
     let builder = Builder::prepare(&cache)?;
     let trials = Trials::open(bench.name, &results::commit()?, args.restart)?;
-    let mut lab = Lab { builder, cache, rounds: args.rounds, trials, versions: BTreeMap::new() };
+    let mut lab = Lab { builder, cache, rounds, trials, versions: BTreeMap::new() };
     lab.versions.insert("libtorch".to_owned(), crate::setup::libtorch::VERSION.to_owned());
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     if load.split(' ').next().and_then(|l| l.parse::<f64>().ok()).is_some_and(|l| l > 0.5) {
@@ -92,8 +100,8 @@ pub fn run(args: &Args) -> Result<()> {
     for row in &rows {
         say::line(&format!("{}: {} {} ({})", row.name, row.ours, row.unit, row.spread));
     }
-    if args.rounds < ROUNDS {
-        say::line(&format!("{} rounds: no result file (from {ROUNDS} on)", args.rounds));
+    if rounds < bench.rounds {
+        say::line(&format!("{rounds} rounds: no result file (from {} on)", bench.rounds));
         return Ok(());
     }
     let path = results::write(bench.name, lab.versions, rows)?;
