@@ -25,7 +25,7 @@ fn corpus(root: &Path, reverse: bool) {
         .collect();
     files.push(("copy.rs".to_owned(), files[3].1.clone()));
     files.push(("empty.rs".to_owned(), String::new()));
-    files.push(("large.rs".to_owned(), "fn größer() -> u32 { 7 }\n".repeat(90_000)));
+    files.push(("large.rs".to_owned(), "fn größer() -> u32 { 7 }\n".repeat(44_000)));
     files.push(("other.txt".to_owned(), "not wanted".to_owned()));
     if reverse {
         files.reverse();
