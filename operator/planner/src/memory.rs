@@ -64,6 +64,10 @@ pub fn fold(world: &World, now: Millis) -> Memory {
     }
     // The steps below look at the clock as it stands so far.
     let standing = Standing::new(world, view, &memory, now);
+    // A new leader opens no window before it knows whom to wait for: who answers first must not close it on the others.
+    if !standing.leader_ready() {
+        return memory;
+    }
     let offers = commit::heard_offers(&standing);
     let quorum = standing.quorum();
     let mut clock = standing.clock();

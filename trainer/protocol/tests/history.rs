@@ -171,6 +171,29 @@ fn a_retired_incarnation_returns_its_leases_and_commits_nothing() {
 }
 
 #[test]
+fn a_newcomer_enters_two_rounds_later_unless_nobody_else_is_left() {
+    let mut c = Chain::new(2);
+    c.append(c.state());
+    let replace = |c: &mut Chain, n: usize| {
+        let retired = vec![Removal { site: site(n), incarnation: Incarnation(1), reason: "StoreLost".into() }];
+        let joined = vec![Assignment { site: site(n), incarnation: Incarnation(2) }];
+        c.append(Body::Members(Members { retired, joined, ..Members::default() }));
+    };
+    replace(&mut c, 1);
+    assert_eq!(c.view.plannable(Round(1)).collect::<Vec<_>>(), [&site(0)]);
+    assert_eq!(c.view.plannable(Round(2)).count(), 2);
+    let Body::Plan(alone) = c.plan() else { panic!() };
+    let mut both = alone.clone();
+    let mut part = both.parts[0].clone();
+    (part.site, part.incarnation, part.ranges) = (site(1), Incarnation(2), IntervalSet::span(4, 8));
+    both.parts.push(part);
+    assert_eq!((rule_of(&c, Body::Plan(alone)), rule_of(&c, Body::Plan(both))), ("legal", "D9"));
+    replace(&mut c, 0);
+    assert_eq!(c.view.plannable(Round(1)).count(), 2, "somebody must do round 1");
+    c.append(c.plan());
+}
+
+#[test]
 fn a_void_moves_no_range_and_the_round_is_used_again() {
     let mut c = Chain::new(2);
     c.append(c.state());

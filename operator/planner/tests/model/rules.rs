@@ -26,9 +26,11 @@ pub enum Mutation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    Report(u8),
-    Read(u8),
+    /// Its report reaches the hub, then it reads what is new.
+    Talk(u8),
     Train(u8),
+    /// Train, save and create in one, where no crash can come between.
+    Work(u8),
     Save(u8),
     Create(u8),
     Crash(u8),
@@ -130,7 +132,8 @@ impl Bounds {
             select(&holds, weight)?
         };
         let holders = chosen.holders.iter().map(|i| 1u8 << i).sum();
-        Some(Rec::Outer { plan, round, included: chosen.included.into_iter().collect(), holders })
+        let (included, counted) = (chosen.included.into_iter().collect(), holds.len() as u8);
+        Some(Rec::Outer { plan, round, included, holders, counted })
     }
 
     fn plan(&self, s: &State, f: &Fold) -> Option<Rec> {
@@ -139,7 +142,9 @@ impl Bounds {
             return None;
         }
         let newest = f.commits.len() as u8;
-        let can: Vec<u8> = (0..self.sites).filter(|i| f.from_round[*i as usize] <= round).collect();
+        let old = |i: &u8| f.from_round[*i as usize] <= round;
+        let anyone = (0..self.sites).any(|i| old(&i));
+        let can: Vec<u8> = (0..self.sites).filter(|i| !anyone || old(i)).collect();
         let ready =
             |i: &u8| s.told[*i as usize].inc == f.inc[*i as usize] && s.told[*i as usize].applied == Some(newest);
         let first = s.records.is_empty();
@@ -150,6 +155,10 @@ impl Bounds {
         if members.len() == 1 {
             members.extend(can.iter().find(|i| !members.contains(i)));
             members.sort_unstable();
+        }
+        // Who gets which position changes from plan to plan, as unequal parts do in a real one.
+        if s.records.iter().filter(|r| matches!(r, Rec::Plan { .. })).count() % 2 == 1 {
+            members.reverse();
         }
         let mut taken = 0;
         let mut parts = Vec::new();
@@ -196,8 +205,13 @@ impl Bounds {
         let nothing: &dyn Fn(&mut State) = &|_| {};
         if !done {
             append(Action::Plan, self.plan(s, &f), nothing);
+            let mut commits: Vec<(u8, Rec)> = Vec::new();
             for heard in 1..1u8 << self.sites {
-                append(Action::Commit(heard), self.outer(s, &f, heard), nothing);
+                let rec = self.outer(s, &f, heard).filter(|r| !commits.iter().any(|(_, x)| x == r));
+                commits.extend(rec.map(|r| (heard, r)));
+            }
+            for (heard, rec) in commits {
+                append(Action::Commit(heard), Some(rec), nothing);
             }
             if !f.open.is_empty() && s.voids < self.voids {
                 append(Action::Void, Some(Rec::Void), &|n| n.voids += 1);
@@ -255,11 +269,21 @@ impl Bounds {
             }
         };
         let report = self.report(s, f, n);
-        push(Action::Report(i), &|x| x.told[n] = report.clone());
-        push(Action::Read(i), &|x| super::site::read(self, x, n));
-        push(Action::Train(i), &|x| super::site::train(self, x, n));
-        push(Action::Save(i), &|x| super::site::save(self, x, n));
-        push(Action::Create(i), &|x| super::site::create(self, x, n));
+        push(Action::Talk(i), &|x| {
+            x.told[n] = report.clone();
+            super::site::read(self, x, n);
+        });
+        if self.crashes == 0 {
+            push(Action::Work(i), &|x| {
+                super::site::train(self, x, n);
+                super::site::save(self, x, n);
+                super::site::create(self, x, n);
+            });
+        } else {
+            push(Action::Train(i), &|x| super::site::train(self, x, n));
+            push(Action::Save(i), &|x| super::site::save(self, x, n));
+            push(Action::Create(i), &|x| super::site::create(self, x, n));
+        }
         if s.crashes < self.crashes && s.sites[n].memory.is_some() {
             push(Action::Crash(i), &|x| {
                 x.sites[n].memory = None;
@@ -269,7 +293,9 @@ impl Bounds {
         for j in (0..self.sites).filter(|j| *j != i) {
             push(Action::Fetch(i, j), &|x| super::site::fetch(self, x, n, j as usize));
         }
-        if s.losses < self.losses && s.sites[n].store.is_some() {
+        // Sites differ in nothing but their number: it is enough that the first one's store burns, except where two may.
+        let may_burn = n == 0 || self.losses > 1;
+        if may_burn && s.losses < self.losses && s.sites[n].store.is_some() {
             push(Action::LoseStore(i), &|x| {
                 x.sites[n].store = None;
                 x.sites[n].memory = None;
@@ -279,11 +305,14 @@ impl Bounds {
     }
 
     pub fn start(&self) -> State {
-        let site = Site { read: 0, opened: 0, store: None, memory: None, runs: 0 };
+        // Everyone has opened its store and told so: what can go wrong before anything was made is not this model's.
+        let store = Some(empty(1, Some((0, 0))));
+        let site = Site { read: 0, opened: 1, store, memory: None, runs: 0 };
+        let told = Report { inc: 1, applied: Some(0), ..Report::default() };
         State {
             records: Vec::new(),
             sites: vec![site; self.sites as usize],
-            told: vec![Report::default(); self.sites as usize],
+            told: vec![told; self.sites as usize],
             paused: None,
             losses: 0,
             retirements: 0,

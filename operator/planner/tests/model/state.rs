@@ -21,11 +21,13 @@ pub enum Rec {
         round: u8,
         parts: Vec<(u8, u8, u32)>,
     },
+    /// `counted`: members that were heard and could apply it; two of them make it durable at two.
     Outer {
         plan: u8,
         round: u8,
         included: Vec<C>,
         holders: u8,
+        counted: u8,
     },
     /// Retired and assigned anew.
     Replace {

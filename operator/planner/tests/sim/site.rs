@@ -58,6 +58,8 @@ pub struct Site {
     /// What computing the newest state again would give, and whether that was done (D17).
     pub right: Option<(Seq, Digest)>,
     pub reproduced: bool,
+    /// ‖Δ‖ of what it makes.
+    pub norm: f64,
 }
 
 /// The initial state, a function of the seed.
@@ -88,6 +90,7 @@ impl Site {
             flips: false,
             right: None,
             reproduced: false,
+            norm: 1.0,
         }
     }
 
@@ -284,7 +287,7 @@ impl Site {
             });
         } else {
             store.held.insert(key.clone(), digest);
-            let norm = Real::new(1.0).unwrap();
+            let norm = Real::new(self.norm).unwrap();
             store.offer = Some(Offer { key, digest, bytes: 4, tokens, used, batch_hash: BatchHash(1), norm });
         }
         self.training = None;

@@ -185,9 +185,12 @@ impl View {
     pub fn in_flight(&self) -> u64 {
         self.open_plans().map(|(_, p)| p.tokens()).sum()
     }
-    /// Members that a plan of `round` may name: neither retired nor set aside, and not too new.
+    /// Members that a plan of `round` may name: in good standing, and not too new (D9). If all of them are too new, nobody is:
+    /// a run whose last old member was replaced goes on with the new ones.
     pub fn plannable(&self, round: Round) -> impl Iterator<Item = &SiteId> {
-        self.members.iter().filter(move |(_, m)| m.in_good_standing() && m.from_round <= round).map(|(s, _)| s)
+        let old = move |m: &Member| m.in_good_standing() && m.from_round <= round;
+        let any = self.members.values().any(&old);
+        self.members.iter().filter(move |(_, m)| if any { old(m) } else { m.in_good_standing() }).map(|(s, _)| s)
     }
     /// What a commit of `plan` must say of its members that are not `included`, in order of site (D18).
     pub fn left_out(&self, plan: &Plan, included: impl Fn(&SiteId) -> bool) -> Vec<LeftOut> {

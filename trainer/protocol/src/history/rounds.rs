@@ -26,19 +26,17 @@ impl View {
         if !p.parts.windows(2).all(|w| w[0].site < w[1].site) {
             return rule("D9", "parts are not ordered by site, each once");
         }
+        let plannable: Vec<_> = self.plannable(p.round).collect();
         for part in &p.parts {
-            match self.members.get(&part.site) {
-                Some(m) if m.in_good_standing() && m.incarnation == part.incarnation => {
-                    if p.round < m.from_round {
-                        return rule("D9", format!("{} may enter at round {}", part.site, m.from_round));
-                    }
-                }
-                _ => {
-                    return rule(
-                        "D8",
-                        format!("{} incarnation {} is not a member in good standing", part.site, part.incarnation),
-                    );
-                }
+            let standing = self.members.get(&part.site).filter(|m| m.in_good_standing());
+            let Some(member) = standing.filter(|m| m.incarnation == part.incarnation) else {
+                return rule(
+                    "D8",
+                    format!("{} incarnation {} is not a member in good standing", part.site, part.incarnation),
+                );
+            };
+            if !plannable.contains(&&part.site) {
+                return rule("D9", format!("{} may enter at round {}", part.site, member.from_round));
             }
             let g = &self.genesis;
             let worth = part.ranges.len().checked_mul(g.sequence_length);
