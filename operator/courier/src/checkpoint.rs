@@ -83,8 +83,7 @@ async fn fetch(
 
 /// Refuses a checkpoint of another run or commit, or with another state than the one agreed on.
 fn agrees(m: &RunManifest, view: &View, seq: Seq) -> Result<(), CourierError> {
-    let damaged =
-        |what: String| Err(CourierError::Damaged { key: keys::checkpoint(view.run(), seq), what });
+    let damaged = |what: String| Err(CourierError::Damaged { key: keys::checkpoint(view.run(), seq), what });
     if m.run != *view.run() || m.seq != seq {
         return damaged(format!("it is of run {} and record {}", m.run, m.seq));
     }

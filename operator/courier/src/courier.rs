@@ -198,8 +198,7 @@ impl Courier {
         for seq in checkpoint::listed(&self.own, view.run()).await? {
             let key = keys::checkpoint(view.run(), seq);
             let due = self.locked(|w| {
-                !w.checkpoints.contains_key(&seq)
-                    && w.failed.get(&key).is_none_or(|f| f.1 <= Instant::now())
+                !w.checkpoints.contains_key(&seq) && w.failed.get(&key).is_none_or(|f| f.1 <= Instant::now())
             });
             if !due {
                 continue;

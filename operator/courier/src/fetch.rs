@@ -24,16 +24,14 @@ pub struct Fetcher {
 impl Fetcher {
     /// `token` is the bearer token the peers ask for.
     pub fn new(token: impl Into<String>) -> Result<Self, CourierError> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .no_proxy()
-            .build()
-            .map_err(|e| CourierError::Unreachable {
-                key: "any object".to_owned(),
-                from: "any site".to_owned(),
-                what: format!("no HTTP client could be set up: {e}"),
-            })?;
+        let http =
+            reqwest::Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE).no_proxy().build().map_err(
+                |e| CourierError::Unreachable {
+                    key: "any object".to_owned(),
+                    from: "any site".to_owned(),
+                    what: format!("no HTTP client could be set up: {e}"),
+                },
+            )?;
         Ok(Self { http, token: token.into() })
     }
 

@@ -120,7 +120,8 @@ pub async fn mirror(own: &Store, signed: &SignedRecord) -> Result<(), CourierErr
         canonical::bytes(signed).map_err(|e| CourierError::Damaged { key: key.clone(), what: e.to_string() })?;
     let forked = || CourierError::Damaged {
         key: key.clone(),
-        what: "this store mirrors another record of that number: the hub's history was rolled back or forked".to_owned(),
+        what: "this store mirrors another record of that number: the hub's history was rolled back or forked"
+            .to_owned(),
     };
     // Read first: after a restart all but the newest are there, and a read costs less than a refused durable write.
     match get(own, &key, RECORD_LIMIT).await? {

@@ -24,6 +24,8 @@ struct Inner {
     durable: Option<Arc<SiteReport>>,
     asked: u64,
     written: u64,
+    /// Failures up to this number belong to earlier incarnations, which are nobody's concern any more.
+    settled: u64,
 }
 
 /// The state of one pretended site. Shared by gateway, courier loop and gang.
@@ -122,8 +124,14 @@ impl LocalSite {
         });
         let _one = self.reports.lock().await;
         let Some(run) = self.site_run() else { return Ok(()) };
-        let next =
-            self.locked(|i| (i.written < mine).then(|| (compose(&run, i.durable.as_deref(), &i.parts), i.asked)));
+        let next = self.locked(|i| {
+            if i.durable.as_ref().is_some_and(|d| d.incarnation != run.incarnation) {
+                i.settled = i.gang.value.failed;
+            }
+            let mut report = compose(&run, i.durable.as_deref(), &i.parts);
+            report.gang.failures.retain(|f| f.number > i.settled);
+            (i.written < mine).then_some((report, i.asked))
+        });
         let Some((mut report, upto)) = next else { return Ok(()) };
         if self.locked(|i| i.durable.as_deref() == Some(&report)) {
             self.link.alive();
