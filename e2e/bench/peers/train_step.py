@@ -129,7 +129,10 @@ def main():
     groups = [dict(params=decayed, weight_decay=0.1), dict(params=plain, weight_decay=0.0)]
     optimizer = torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.95), eps=1e-8, fused=True)
     seconds, losses = [], []
+    cpu = 0.0
     for step in range(a.steps + WARMUP):
+        if step == WARMUP:
+            cpu = time.process_time()
         tokens, targets = batch(a.rows, step)
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
@@ -140,9 +143,10 @@ def main():
         losses.append(loss.item())
         if step >= WARMUP:
             seconds.append(time.perf_counter() - started)
+    cpu = (time.process_time() - cpu) / a.steps
     print(json.dumps(dict(
         tokens_per_second=a.rows * LENGTH / statistics.median(seconds), step_seconds=seconds,
-        peak_rss_mb=peak_rss_mb(), losses=losses, torch=torch.__version__,
+        peak_rss_mb=peak_rss_mb(), losses=losses, cpu_seconds_per_step=cpu, torch=torch.__version__,
     )))
 
 

@@ -2,8 +2,8 @@
 //!
 //! `bench_step [--recompute] [--steps N] [--threads N] [--rows N] [--documents N] [--preset NAME] [--write-init FILE]`
 //!
-//! The line: `{"tokens_per_second": …, "step_seconds": […], "peak_rss_mb": …, "losses": […]}`; tokens per second from the
-//! median step, the first two steps left out.
+//! The line: `{"tokens_per_second": …, "step_seconds": […], "peak_rss_mb": …, "losses": […]}` and a few more;
+//! tokens per second from the median step, the first two steps left out.
 use std::error::Error;
 use std::time::Instant;
 
@@ -34,6 +34,15 @@ fn peak_rss_mb() -> Result<f64, Box<dyn Error>> {
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).ok_or("no VmHWM in /proc/self/status")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
+}
+
+/// Processor time this process has used, in seconds: what a step costs, whoever else is on the machine.
+fn cpu_seconds() -> Result<f64, Box<dyn Error>> {
+    // Times are in ticks of 10 ms (USER_HZ is 100 on every Linux architecture Rust's standard library runs on).
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit_once(')').ok_or("no command in /proc/self/stat")?.1;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+    Ok(ticks / 100.0)
 }
 
 fn write_init(trainer: &Trainer<f32>, path: &str) -> Result<(), Box<dyn Error>> {
@@ -72,7 +81,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         write_init(&trainer, &path)?;
     }
     let (mut seconds, mut losses, mut phases) = (Vec::new(), Vec::new(), [0.0; 3]);
+    let mut cpu = 0.0;
     for n in 0..steps + WARMUP {
+        if n == WARMUP {
+            cpu = cpu_seconds()?;
+        }
         let mut windows = text(rows, n, config.vocab_size as u32);
         if documents > 1 {
             // So many documents a row: the price of keeping them apart.
@@ -104,6 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "step_seconds": seconds,
         "peak_rss_mb": peak_rss_mb()?,
         "losses": losses,
+        "cpu_seconds_per_step": (cpu_seconds()? - cpu) / steps as f64,
         "phase_seconds": phases,
     });
     println!("{line}");

@@ -17,6 +17,7 @@ mod layout;
 mod memory;
 mod reduce;
 mod schedule;
+mod step;
 mod trainer;
 mod walk;
 
@@ -29,4 +30,5 @@ pub use generate::Sampling;
 pub use layout::{Entry, Layout, PADDING};
 pub use reduce::{Alone, Over, Reduce};
 pub use schedule::{clock, rate};
-pub use trainer::{Options, StepReport, Trainer};
+pub use step::{Options, StepReport};
+pub use trainer::Trainer;

@@ -1,8 +1,8 @@
 //! The inner state of one rank and the step that moves it (D5, D10). Must not know data, files or sites.
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use coalition_kernels::{AdamStep, DecaySpan, Host, Kernels};
+use coalition_kernels::{AdamStep, BLOCK, DecaySpan, Host, Kernels};
 use coalition_model::{Buffer, BufferRule, Initializer, Stage};
 use coalition_protocol::philox::{Draws, Purpose};
 use coalition_spec::model::ModelConfig;
@@ -14,45 +14,10 @@ use crate::batch::Batch;
 use crate::flat::Flat;
 use crate::gradient::Gradient;
 use crate::walk::Walk;
-use crate::{Error, Layout, ModelOptions, Real, Reduce};
+use crate::{Error, Layout, Options, Real, Reduce, StepReport};
 
 /// Added to the norm before dividing, as `torch.nn.utils.clip_grad_norm_` does.
 const CLIP_EPS: f64 = 1e-6;
-
-/// How a rank computes. None of it changes what is computed beyond rounding, except `model`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Threads inside an operation, pinned: part of the class (D1). The tensor library keeps one number for the process.
-    pub threads: usize,
-    /// Run each stage again in the backward pass instead of keeping what it computed: less memory, more time, same bits.
-    pub recompute: bool,
-    /// Rows that go through the model at once; more are accumulated. 0 = all.
-    pub micro_rows: usize,
-    /// Seed of the tensor library's generators (D2).
-    pub seed: u64,
-    /// Test switches of the model.
-    pub model: ModelOptions,
-}
-
-/// What a step did.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepReport {
-    /// Mean loss over the site's loss tokens, in nats, before the update.
-    pub loss: f64,
-    /// Loss tokens of all ranks.
-    pub loss_tokens: u64,
-    /// Norm of the whole gradient before clipping.
-    pub gradient_norm: f64,
-    /// False: loss or gradient was not finite; parameters, moments and Adam count are as before, and the caller's budget of
-    /// such steps has one less.
-    pub applied: bool,
-    /// True if the gradient was scaled down.
-    pub clipped: bool,
-    /// Time in forward and backward, in the sums over ranks, in the update.
-    pub phases: [Duration; 3],
-    /// What stages reported, averaged over micro-batches.
-    pub metrics: BTreeMap<&'static str, f64>,
-}
 
 /// One rank: parameters x, moments m and v, Adam count, and the model that gives their gradient.
 pub struct Trainer<R> {
@@ -136,19 +101,15 @@ impl<R: Real> Trainer<R> {
 
     /// First parameters from a seed, the same bits at every site (D2); moments and Adam count zero.
     pub fn init(&mut self, seed: u64) {
-        let x = self.x.as_mut_slice();
-        for (n, e) in self.layout.entries().iter().enumerate() {
-            let init = Initializer::new(&e.info, n as u32, seed);
-            let part = &mut x[e.offset..e.offset + e.len];
-            self.kernels.install(|| {
-                part.par_chunks_mut(coalition_kernels::BLOCK).enumerate().for_each(|(c, chunk)| {
-                    for (i, x) in chunk.iter_mut().enumerate() {
-                        *x = R::from_f64(init.at((c * coalition_kernels::BLOCK + i) as u64));
-                    }
-                });
-            });
-        }
+        first_values(&self.kernels, &self.layout, seed, self.x.as_mut_slice());
         self.reset_moments();
+    }
+
+    /// The first parameters of a seed as a vector of their own; the state stays as it is.
+    pub fn initial(&self, seed: u64) -> Vec<R> {
+        let mut x = vec![R::default(); self.layout.elements()];
+        first_values(&self.kernels, &self.layout, seed, &mut x);
+        x
     }
 
     /// The model.
@@ -309,5 +270,20 @@ impl<R: Real> Trainer<R> {
             self.buffers.insert(b.name, value);
         }
         Ok(())
+    }
+}
+
+/// Fills `x` with first values; what lies between parameters stays as it is.
+fn first_values<R: Real>(kernels: &Host, layout: &Layout, seed: u64, x: &mut [R]) {
+    for (n, e) in layout.entries().iter().enumerate() {
+        let init = Initializer::new(&e.info, n as u32, seed);
+        let part = &mut x[e.offset..e.offset + e.len];
+        kernels.install(|| {
+            part.par_chunks_mut(BLOCK).enumerate().for_each(|(c, chunk)| {
+                for (i, x) in chunk.iter_mut().enumerate() {
+                    *x = R::from_f64(init.at((c * BLOCK + i) as u64));
+                }
+            });
+        });
     }
 }

@@ -60,6 +60,8 @@ fn first_values_are_the_same_everywhere() {
     let t = trainer::<f32>(&config, options());
     let one = trainer::<f32>(&config, Options { threads: common::THREADS, recompute: true, ..options() });
     assert_eq!(bits(t.params()), bits(one.params()));
+    assert_eq!(bits(&one.initial(5)), bits(t.params()));
+    assert_ne!(bits(&one.initial(6)), bits(t.params()));
     // Bits written down once (x86-64): another machine or build must draw the same.
     let e = &t.layout().entries()[t.layout().find("model.layers.1.mlp.up_proj.weight").unwrap()];
     let first: Vec<u32> = t.params()[e.offset..e.offset + 3].iter().map(|x| x.to_bits()).collect();

@@ -1,5 +1,5 @@
 //! What the engine's tests share: golden files, small models, batches.
-#![allow(dead_code, missing_docs, unreachable_pub)] // each test file uses its part
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::panic)] // each test file uses its part
 use std::collections::{BTreeMap, HashMap};
 
 use coalition_engine::{Batch, ModelOptions, Options, Real, Trainer};
