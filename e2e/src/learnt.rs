@@ -5,9 +5,9 @@ use crate::rundir::RunDir;
 use crate::{audit, yardstick};
 use anyhow::{Context, Result};
 use coalition_data::Samples;
-use coalition_protocol::messages::Evaluation;
 use coalition_protocol::{Seq, keys};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 
@@ -26,6 +26,8 @@ pub struct Learnt {
     pub after: f64,
     /// The record whose state `after` was measured on.
     pub after_seq: u64,
+    /// How processes that were lost came back, in the order of their logs.
+    pub returns: Vec<Return>,
     /// Bytes that committed work was fed, and the counting models fitted on them.
     pub counted: yardstick::Yardstick,
     /// A site that holds the newest run checkpoint.
@@ -36,35 +38,72 @@ pub struct Learnt {
     pub checkpoint: PathBuf,
 }
 
-/// The part of the runner's status that is read here.
-#[derive(Deserialize)]
-struct StatusFile {
-    evaluations: Vec<Evaluation>,
+/// A gang that came back after it had lost a process.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Return {
+    /// Its site.
+    pub site: String,
+    /// `exact`, `reshard` or `outer`.
+    pub how: String,
+    /// The inner step of the run it went on from.
+    pub step: u64,
+}
+
+/// A measurement on held-out text, as a trainer logs it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Measured {
+    seq: u64,
+    bits_per_byte: f64,
 }
 
 /// Reads `run`, whose samples are `samples`.
 pub fn read(run: &RunDir, samples: &Samples) -> Result<Learnt> {
     let view = run.view()?;
     let account = audit::account(&run.records()?)?;
-    let path = run.path().join("hub/status.json");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let status: StatusFile =
-        serde_json::from_str(&text).with_context(|| format!("{} is not a status", path.display()))?;
-    let (Some(first), Some(last)) = (status.evaluations.first(), status.evaluations.last()) else {
-        anyhow::bail!("{} holds no measurement on held-out text yet", path.display());
+    // From the logs, not from the run's status: the last commit is measured after the run has ended.
+    let (mut all, mut returns) = (Vec::new(), Vec::new());
+    for site in run.sites()? {
+        let path = run.path().join("sites").join(&site).join("logs/worker-0.log");
+        let log = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        all.extend(measured(&log));
+        returns.extend(returned(&log, &site));
+    }
+    let (Some(first), Some(last)) = (all.iter().min_by_key(|m| m.seq), all.iter().max_by_key(|m| m.seq)) else {
+        anyhow::bail!("no trainer of {} has measured held-out text yet", run.path().display());
     };
     let (site, seq) = newest_checkpoint(run)?;
     let store = run.store(&site);
     Ok(Learnt {
         run: view.run().to_string(),
-        before: first.bits_per_byte.get(),
-        after: last.bits_per_byte.get(),
-        after_seq: last.of.0,
+        before: first.bits_per_byte,
+        after: last.bits_per_byte,
+        after_seq: last.seq,
+        returns,
         counted: yardstick::measure(samples, &account.used, WINDOWS)?,
         checkpoint: store.join(keys::checkpoint(view.run(), seq)),
         site,
         store,
     })
+}
+
+/// The events of one kind in a trainer's log, which may end in half a line.
+fn events(log: &str, kind: &'static str) -> impl Iterator<Item = Value> {
+    log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(move |line| line["event"] == kind)
+}
+
+/// The restarts that went on from something, in the log of a site's first worker.
+fn returned(log: &str, site: &str) -> impl Iterator<Item = Return> {
+    events(log, "restored").filter_map(move |line| {
+        let how = line["how"].as_str().filter(|how| *how != "fresh")?;
+        Some(Return { site: site.to_owned(), how: how.to_owned(), step: line["step"].as_u64()? })
+    })
+}
+
+/// The measurements in a trainer's log.
+fn measured(log: &str) -> impl Iterator<Item = Measured> {
+    events(log, "evaluated")
+        .filter_map(|line| Some(Measured { seq: line["seq"].as_u64()?, bits_per_byte: line["bitsPerByte"].as_f64()? }))
 }
 
 /// The site that reported the newest run checkpoint, and its record.
@@ -81,4 +120,20 @@ fn newest_checkpoint(run: &RunDir) -> Result<(String, Seq)> {
     let (seq, site) =
         newest.with_context(|| format!("no site of {} holds a run checkpoint yet", run.path().display()))?;
     Ok((site, seq))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurements_are_found_among_other_lines() {
+        let log = "{\"event\":\"step\",\"seq\":1}\nplain words\n\
+                   {\"event\":\"evaluated\",\"seq\":7,\"bitsPerByte\":2.5}\n{\"event\":\"evaluated\",\"se";
+        assert_eq!(returned("{\"event\":\"restored\",\"how\":\"fresh\",\"step\":0}", "south").count(), 0);
+        let back = "{\"event\":\"restored\",\"how\":\"exact\",\"step\":23}";
+        let expected = Return { site: "south".to_owned(), how: "exact".to_owned(), step: 23 };
+        assert_eq!(returned(back, "south").collect::<Vec<_>>(), [expected]);
+        assert_eq!(measured(log).collect::<Vec<_>>(), [Measured { seq: 7, bits_per_byte: 2.5 }]);
+    }
 }

@@ -19,7 +19,7 @@ pub fn show(builder: &Builder, programs: &Path, run: &Path, data: &Path) -> Resu
     cargo.arg(run).arg(data);
     let said: Value = serde_json::from_str(&proc::capture(&mut cargo, "judge what was learnt")?)
         .context("the judge of the run printed no JSON")?;
-    for line in table(&said)? {
+    for line in table(&said)?.into_iter().chain(returns(&said)) {
         say::line(&line);
     }
 
@@ -58,6 +58,21 @@ fn table(said: &Value) -> Result<Vec<String>> {
         format!("  {third:.3}  counting model of order 3 (Witten-Bell) on the same bytes: {}", mark(third)),
         format!("  {:.3}  the best order up to 6, which is {}: {}", best.1, best.0, mark(*best.1)),
     ])
+}
+
+/// How the lost site came back.
+fn returns(said: &Value) -> Vec<String> {
+    let all = said["returns"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let line = |back: &Value| {
+        let (site, how) = (back["site"].as_str().unwrap_or("a site"), back["how"].as_str().unwrap_or("?"));
+        let meaning = match how {
+            "exact" => "from its own checkpoint, bit for bit",
+            "outer" => "from the committed state",
+            _ => "from its own checkpoint, in another shape",
+        };
+        format!("{site} was killed and came back at its step {}: {how} ({meaning})", back["step"])
+    };
+    all.iter().map(line).collect()
 }
 
 fn next(programs: &Path, checkpoint: &str, run: &Path) -> Vec<String> {

@@ -101,6 +101,10 @@ fn whole(builder: &Builder, dir: &Path, size: &Size) -> Result<()> {
     let run = dir.join("run");
     let mut local = Command::new(tool("kubectl-coalition"));
     local.arg("local").arg(&manifest).arg("--dir").arg(&run).arg("--data").arg(format!("rust={}", data.display()));
+    let (step, away) = size.lost.split_once('+').unwrap_or((size.lost, "some"));
+    say::line(&format!(
+        "two sites; at its step {step} all processes of {LOST_SITE} are killed, and it stays away for {away} seconds"
+    ));
     local.args(["--kill", &format!("{LOST_SITE}@{}", size.lost)]).current_dir(root());
     shown(&mut local, "train")?;
 
