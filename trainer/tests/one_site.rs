@@ -147,3 +147,22 @@ fn a_damaged_checkpoint_is_passed_by() {
     all[0].wait("damaged", 0, LIMIT);
     assert_eq!(finish(&hub, &mut all), expected);
 }
+
+/// A site that has lost its log goes on from the outer state with moments from zero (D23). The end is another one: so the
+/// equality that the tests above find is not for nothing.
+#[test]
+fn without_its_log_a_site_goes_on_from_the_outer_state() {
+    let expected = undisturbed(1);
+    let dir = tempfile::tempdir().unwrap();
+    let (hub, mut all) = begin(dir.path(), 1, 20);
+    all[0].wait("stored", 0, LIMIT);
+    all[0].kill();
+    let run = dir.path().join("north/store/runs/tiny");
+    for folder in ["log", "site"] {
+        std::fs::remove_dir_all(run.join(folder)).unwrap();
+    }
+    all[0].restart();
+    all[0].wait("restored", 1, LIMIT);
+    assert_eq!(all[0].events("restored")[1]["how"], "outer");
+    assert_ne!(finish(&hub, &mut all), expected);
+}

@@ -139,11 +139,12 @@ pub fn next(s: &Situation<'_>, o: &Outside<'_>) -> Action {
     if o.disagreement {
         return Action::Reproduce;
     }
-    if store_due(s, o) {
-        return Action::Store(s.cursor.applied);
-    }
+    // Measured first: once the last checkpoint stands, the run may end before a measurement is heard.
     if evaluation_due(s, o) {
         return Action::Evaluate(s.cursor.applied);
+    }
+    if store_due(s, o) {
+        return Action::Store(s.cursor.applied);
     }
     if o.view.ended().is_some() {
         return Action::Leave(Leave::Finished);

@@ -366,3 +366,21 @@ fn nothing_is_built_on_a_state_that_was_refuted() {
     w.stored.insert(Seq(0));
     assert_eq!(w.next(), Action::Jump(Seq(0)));
 }
+
+#[test]
+fn a_milestone_is_measured_and_then_stored() {
+    let mut w = World::new(&["a", "b"]);
+    let mut last = Seq(0);
+    for _ in 0..10 {
+        w.fix_state();
+        w.plan(&["a", "b"]);
+        last = w.commit(&["a", "b"]);
+    }
+    w.cursor.applied = last;
+    w.cursor.round = Round(10);
+    assert_eq!(w.next(), Action::Evaluate(last), "every tenth round");
+    w.cursor.measured = Some(last);
+    assert_eq!(w.next(), Action::Store(last));
+    w.stored.insert(last);
+    assert!(w.is_waiting());
+}
