@@ -25,13 +25,7 @@ impl Run {
     pub fn prepare(root: &Path, small: &Small) -> Result<Self> {
         fs::create_dir_all(root)?;
         let data = text::dataset(root, 400_000, 7)?;
-        Ok(Self {
-            root: root.to_owned(),
-            manifest: small.write(root)?,
-            data,
-            arguments: Vec::new(),
-            child: None,
-        })
+        Ok(Self { root: root.to_owned(), manifest: small.write(root)?, data, arguments: Vec::new(), child: None })
     }
 
     /// More arguments for the command.
@@ -128,9 +122,10 @@ impl Run {
     }
 
     fn place(&self) -> String {
-        let head = self.folder().view().map_or_else(|e| e.to_string(), |v| {
-            format!("head {}, round {}, {} tokens", v.head().seq, v.last_round(), v.tokens())
-        });
+        let head = self.folder().view().map_or_else(
+            |e| e.to_string(),
+            |v| format!("head {}, round {}, {} tokens", v.head().seq, v.last_round(), v.tokens()),
+        );
         format!("the history stands at: {head}")
     }
 

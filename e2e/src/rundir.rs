@@ -55,6 +55,11 @@ impl RunDir {
         }
     }
 
+    /// Whether record `seq` stands.
+    pub fn has_record(&self, seq: u64) -> bool {
+        self.0.join("hub/history").join(format!("{seq:08}.json")).is_file()
+    }
+
     /// What follows from the records: every link, signature and transition is checked on the way.
     pub fn view(&self) -> Result<View> {
         let records = self.records()?;

@@ -46,7 +46,12 @@ pub fn one_site(seed: u64, folder: &Path) -> Result<Value> {
     nothing_left(&run)?;
     let found = verdict::complete(&run.dir(), run.data())?;
     ensure!(found.tokens == expected.tokens, "{} tokens, undisturbed {}", found.tokens, expected.tokens);
-    ensure!(found.state == expected.state, "state {:?}, undisturbed {:?}, after {kills:?}", found.state, expected.state);
+    ensure!(
+        found.state == expected.state,
+        "state {:?}, undisturbed {:?}, after {kills:?}",
+        found.state,
+        expected.state
+    );
     Ok(json!({"detail": format!("{} kills, state {}", kills.len(), found.state.short()), "kills": kills.len()}))
 }
 

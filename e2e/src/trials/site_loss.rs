@@ -49,17 +49,21 @@ pub fn trial(instant: Instant, seed: u64, folder: &Path) -> Result<Value> {
 
     let runner = runtime.block_on(Runner::start(&options)).context("start")?;
     let run = RunDir::new(&dir);
-    wait::until(&format!("{instant:?} in round {round}"), BOUND, || reached(&run, instant, &victim, round))?;
+    let mut watch = Watch { run: run.clone(), victim: victim.clone(), instant, from: round, view: None };
+    let round = wait::until(&format!("{instant:?} in round {round} or later"), BOUND, || watch.reached())?;
     runtime.block_on(async {
         runner.kill_site(&victim).await?;
         runner.lose_store(&victim).await
     })?;
     let lost = Clock::now();
     let before = run.view()?.last_round();
-    let went_on = wait::until("the survivor to commit", BOUND, || {
-        Ok((run.view()?.last_round() > before).then(|| lost.elapsed()))
-    })
-    .with_context(|| format!("{victim} lost {instant:?} in round {round}"))?;
+    let went_on =
+        wait::until(
+            "the survivor to commit",
+            BOUND,
+            || Ok((run.view()?.last_round() > before).then(|| lost.elapsed())),
+        )
+        .with_context(|| format!("{victim} lost {instant:?} in round {round}"))?;
     if comes_back {
         runtime.block_on(runner.return_site(&victim))?;
     }
@@ -81,24 +85,39 @@ pub fn trial(instant: Instant, seed: u64, folder: &Path) -> Result<Value> {
     }))
 }
 
-/// Whether the moment has come.
-fn reached(run: &RunDir, instant: Instant, victim: &SiteId, round: Round) -> Result<Option<()>> {
-    if run.records()?.is_empty() {
-        return Ok(None);
+/// Looks for the moment. Between a hold and the commit lie milliseconds: the history is folded only when it has grown, and a
+/// round whose moment passed unseen is let go for the next one.
+struct Watch {
+    run: RunDir,
+    victim: SiteId,
+    instant: Instant,
+    from: Round,
+    view: Option<View>,
+}
+
+impl Watch {
+    /// The round in which the moment has come, if it has.
+    fn reached(&mut self) -> Result<Option<Round>> {
+        let known = self.view.as_ref().map_or(0, |v| v.head().seq.0 + 1);
+        if self.run.has_record(known) {
+            self.view = Some(self.run.view()?);
+        }
+        let Some(view) = &self.view else { return Ok(None) };
+        ensure!(view.ended().is_none(), "the run ended before the moment was seen");
+        let last = view.last_round();
+        if self.instant == Instant::Committed {
+            return Ok((last >= self.from).then_some(last));
+        }
+        let Some((plan, open)) = view.current_plan().filter(|(_, p)| p.round >= self.from) else { return Ok(None) };
+        let Some(report) = self.run.report(self.victim.as_str())? else { return Ok(None) };
+        let Some(offer) = report.offers.iter().find(|o| o.key.plan == plan) else { return Ok(None) };
+        let mut others = open.parts.iter().filter(|p| p.site != self.victim);
+        let held = others.any(|p| {
+            let other = self.run.report(p.site.as_str()).ok().flatten();
+            other.is_some_and(|r| r.holds.iter().any(|(key, _)| *key == offer.key))
+        });
+        Ok((self.instant == Instant::Offered || held).then_some(open.round))
     }
-    let view = run.view()?;
-    ensure!(view.last_round() <= round, "round {round} passed unseen");
-    if instant == Instant::Committed {
-        return Ok((view.last_round() == round).then_some(()));
-    }
-    let Some((plan, open)) = view.current_plan().filter(|(_, p)| p.round == round) else { return Ok(None) };
-    let Some(report) = run.report(victim.as_str())? else { return Ok(None) };
-    let Some(offer) = report.offers.iter().find(|o| o.key.plan == plan) else { return Ok(None) };
-    let held = open.parts.iter().filter(|p| p.site != *victim).any(|p| {
-        let other = run.report(p.site.as_str()).ok().flatten();
-        other.is_some_and(|r| r.holds.iter().any(|(key, _)| *key == offer.key))
-    });
-    Ok((instant == Instant::Offered || held).then_some(()))
 }
 
 /// No commit may stand in the victim's store alone.
