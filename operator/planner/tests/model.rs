@@ -4,10 +4,12 @@
 //!
 //! `COALITION_MODEL=large` checks bigger bounds (minutes to hours).
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::trivially_copy_pass_by_ref, clippy::unused_self, clippy::type_complexity)]
 mod model {
     pub mod rules;
     pub mod site;
     pub mod state;
+    pub mod steps;
 }
 
 use model::rules::{Action, Bounds, Mutation, truth};

@@ -45,21 +45,23 @@ proptest! {
         chain::spoil(&mut r, spoil);
         let before = c.view.clone();
         let mut view = c.view.clone();
-        match view.apply(&r) {
-            Err(_) => prop_assert_eq!(&view, &before),
-            Ok(()) => prop_assert_eq!(view.head().digest, r.digest().unwrap()),
+        let legal = view.apply(&r).is_ok();
+        if legal {
+            prop_assert_eq!(view.head().digest, r.digest().unwrap());
+        } else {
+            prop_assert_eq!(&view, &before);
         }
-        prop_assert_eq!(before.check(&r).is_ok(), view != before);
+        prop_assert_eq!(before.check(&r).is_ok(), legal);
     }
 }
 
 #[rstest]
-#[case::number("D6", |r: &mut Record| r.seq = Seq(99))]
-#[case::parent("D6", |r: &mut Record| r.parent = Digest::ZERO)]
-#[case::epoch("D6", |r: &mut Record| r.epoch = Epoch(2))]
-#[case::run("D6", |r: &mut Record| r.run = "other".parse().unwrap())]
-#[case::version("D6", |r: &mut Record| r.version = 99)]
-fn a_wrong_link_is_refused(#[case] _definition: &str, #[case] spoil: fn(&mut Record)) {
+#[case::number(|r: &mut Record| r.seq = Seq(99))]
+#[case::parent(|r: &mut Record| r.parent = Digest::ZERO)]
+#[case::epoch(|r: &mut Record| r.epoch = Epoch(2))]
+#[case::run(|r: &mut Record| r.run = "other".parse().unwrap())]
+#[case::version(|r: &mut Record| r.version = 99)]
+fn a_wrong_link_is_refused(#[case] spoil: fn(&mut Record)) {
     let c = Chain::new(2);
     let mut r = c.view.next(c.plan());
     assert!(c.view.check(&r).is_ok());
