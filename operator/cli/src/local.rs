@@ -15,12 +15,11 @@ use crate::view;
 
 /// Starts a run, or goes on with it if its folder is there.
 pub fn local(l: Local) -> Result<u8, LocalError> {
-    let dir = match l.dir {
-        Some(dir) => dir,
-        None => {
-            let text = manifest::text(&l.manifest)?;
-            PathBuf::from(".coalition").join(manifest::one(&l.manifest, &text)?.run.as_str())
-        }
+    let dir = if let Some(dir) = l.dir {
+        dir
+    } else {
+        let text = manifest::text(&l.manifest)?;
+        PathBuf::from(".coalition").join(manifest::one(&l.manifest, &text)?.run.as_str())
     };
     run(Some(l.manifest), dir, l.how)
 }

@@ -1,7 +1,7 @@
 //! `logs SITE`: what supervisors and workers of a site wrote.
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::Path;
 
 use coalition_local::control::POLL;
 use coalition_local::{Layout, LocalError, exit_code};
@@ -37,7 +37,10 @@ pub fn logs(l: &Logs) -> Result<u8, LocalError> {
         last_lines(path, file, l.tail)?;
     }
     let mut spoke = None;
-    while l.follow {
+    if !l.follow {
+        return Ok(exit_code::OK);
+    }
+    loop {
         std::thread::sleep(POLL);
         for (worker, path, file) in &mut open {
             let mut new = Vec::new();
@@ -51,7 +54,6 @@ pub fn logs(l: &Logs) -> Result<u8, LocalError> {
             }
         }
     }
-    Ok(exit_code::OK)
 }
 
 fn head(many: bool, worker: u32) {
@@ -68,7 +70,7 @@ fn write(bytes: &[u8]) {
     }
 }
 
-fn last_lines(path: &PathBuf, file: &mut File, lines: usize) -> Result<(), LocalError> {
+fn last_lines(path: &Path, file: &mut File, lines: usize) -> Result<(), LocalError> {
     let unreadable = |e: std::io::Error| LocalError::read(path, &e);
     let size = file.metadata().map_err(unreadable)?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(TAIL))).map_err(unreadable)?;

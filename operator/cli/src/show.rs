@@ -1,4 +1,6 @@
 //! Numbers and lines as people read them. Pure.
+use std::fmt::Write as _;
+
 use coalition_local::Snapshot;
 use coalition_planner::status::{Phase, SiteState, SiteStatus};
 use coalition_protocol::Real;
@@ -77,17 +79,18 @@ pub fn state(s: SiteState) -> &'static str {
 pub fn site(line: &SiteStatus) -> String {
     let mut out = format!("{:<10} {:<11}", line.site.as_str(), state(line.state));
     if line.inner_steps > 0 {
-        out.push_str(&format!(
+        let _ = write!(
+            out,
             " round {:<3} step {:>3}/{:<3} loss {:<6} {:>8}",
             line.round.0,
             line.inner_step,
             line.inner_steps,
             loss(line.loss),
             speed(line.tokens_per_second)
-        ));
+        );
     }
     if !line.waiting_for.is_empty() {
-        out.push_str(&format!("  waits for {}", line.waiting_for));
+        let _ = write!(out, "  waits for {}", line.waiting_for);
     }
     out.trim_end().to_owned()
 }
@@ -105,16 +108,16 @@ pub fn run(s: &Snapshot) -> String {
         percent(s)
     );
     if status.loss.is_some() {
-        out.push_str(&format!(", loss {}", loss(status.loss)));
+        let _ = write!(out, ", loss {}", loss(status.loss));
     }
     if let Some((_, now)) = bits(s) {
-        out.push_str(&format!(", {now:.3} bits/byte"));
+        let _ = write!(out, ", {now:.3} bits/byte");
     }
     if status.tokens_per_second.is_some() {
-        out.push_str(&format!(", {}", speed(status.tokens_per_second)));
+        let _ = write!(out, ", {}", speed(status.tokens_per_second));
     }
     if let Some(eta) = status.eta_seconds {
-        out.push_str(&format!(", {} left", duration(eta as f64)));
+        let _ = write!(out, ", {} left", duration(eta as f64));
     }
     out
 }

@@ -36,6 +36,17 @@ pub async fn obtain(
     seq: Seq,
     from: &[String],
 ) -> Result<StoredCheckpoint, CourierError> {
+    let folder = keys::checkpoint(view.run(), seq);
+    if own.exists(&manifest::key(&folder, manifest::NAME)).await? {
+        match verify(own, view, seq).await {
+            Ok(stored) => return Ok(stored),
+            // Nothing is lost with a base that cannot be read, and another can take its place only when it is gone.
+            Err(CourierError::Damaged { .. } | CourierError::Store(StoreError::Damaged { .. })) if !from.is_empty() => {
+                crate::stock::remove(own, &folder).await?;
+            }
+            Err(e) => return Err(e),
+        }
+    }
     let mut last = None;
     for peer in from {
         match fetch(own, fetcher, view, seq, peer).await {

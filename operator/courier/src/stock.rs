@@ -51,7 +51,7 @@ pub async fn obtain(
             Ok(()) => return Ok(()),
             Err(e @ CourierError::Store(_)) => return Err(e),
             // What one holder lost another may have; "not there" is the answer only if all give it.
-            Err(e) => last = worse(last, e),
+            Err(e) => last = Some(worse(last, e)),
         }
     }
     Err(last.unwrap_or_else(|| CourierError::NoHolder {
@@ -60,10 +60,10 @@ pub async fn obtain(
     }))
 }
 
-fn worse(last: Option<CourierError>, e: CourierError) -> Option<CourierError> {
+fn worse(last: Option<CourierError>, e: CourierError) -> CourierError {
     match last {
-        Some(l) if matches!(e, CourierError::NotThere { .. }) => Some(l),
-        _ => Some(e),
+        Some(l) if matches!(e, CourierError::NotThere { .. }) => l,
+        _ => e,
     }
 }
 

@@ -1,4 +1,5 @@
 //! The formation of a gang as a table of events, without HTTP or files.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 use coalition_gateway::GangState;
 use coalition_gateway::gang::Step;
 use coalition_protocol::messages::{ExitReport, JoinReply, JoinRequest, Orders};

@@ -1,4 +1,5 @@
 //! The gateway over real HTTP, on a backend in memory.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod memory;
 
 use std::sync::Arc;

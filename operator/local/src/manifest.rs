@@ -63,9 +63,10 @@ pub fn check(text: &str) -> Result<Vec<Resolved>, Vec<Problem>> {
     if problems.is_empty() { Ok(runs) } else { Err(problems) }
 }
 
-fn name(run: &TrainingRun) -> Result<RunId, Problem> {
+fn name(run: &TrainingRun) -> Result<RunId, Box<Problem>> {
     let name = run.metadata.name.clone().unwrap_or_default();
-    RunId::try_from(name.clone()).map_err(|e| Problem::new("metadata.name", name, e.to_string(), "Rename the run."))
+    RunId::try_from(name.clone())
+        .map_err(|e| Box::new(Problem::new("metadata.name", name, e.to_string(), "Rename the run.")))
 }
 
 /// The one run of the manifest at `path`.

@@ -1,4 +1,5 @@
 //! Whole runs on the fake trainer, with what can happen to them.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod common;
 
 use std::time::Duration;

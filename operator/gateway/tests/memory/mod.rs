@@ -146,12 +146,12 @@ impl SiteBackend for Memory {
         }))
     }
     async fn report(&self, _: TrainerReport) -> Result<(), BackendError> {
-        self.change(|i| match &i.broken {
-            Some(why) => Err(BackendError::Broken(why.clone())),
-            None => {
-                i.reports += 1;
-                Ok(())
+        self.change(|i| {
+            if let Some(why) = &i.broken {
+                return Err(BackendError::Broken(why.clone()));
             }
+            i.reports += 1;
+            Ok(())
         })
     }
 }

@@ -2,6 +2,7 @@
 //! checkpoints, and its "training" moves a few numbers by a rule of the positions it was leased. Same leases, same bits.
 //!
 //! It must never be taken for a trainer by people: it is an example target, built for tests only.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, missing_docs, reason = "part of the tests")]
 mod gateway;
 mod state;
 mod supervise;

@@ -43,9 +43,9 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
     };
     if let Some(t) = trainer {
         report.head = Some(t.head);
-        report.state = t.state.clone();
-        report.offers = t.offers.clone();
-        report.step = t.step.clone();
+        report.state.clone_from(&t.state);
+        report.offers.clone_from(&t.offers);
+        report.step.clone_from(&t.step);
         report.progress = t.progress.clone();
     }
     if report.gang.workers_ready < report.gang.workers {
@@ -57,7 +57,7 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
         report.holds.clear();
         report.step = None;
         report.checkpoints.clear();
-        report.progress.waiting_for = "the hub to assign this site anew: its store was lost".to_owned();
+        "the hub to assign this site anew: its store was lost".clone_into(&mut report.progress.waiting_for);
     }
     report
 }
