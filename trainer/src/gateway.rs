@@ -1,5 +1,6 @@
 //! The client of the site's gateway: deadlines on every call, bounded backoff without jitter, answers that are idempotent.
 //! Must not know what is done with the answers.
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use coalition_protocol::Seq;
@@ -145,10 +146,10 @@ impl Gateway {
     ) -> Result<ViewReply, GatewayError> {
         let mut url = format!("{}/v1/view?waitMillis={}", self.base, wait.as_millis());
         if let Some(seq) = after {
-            url += &format!("&after={seq}");
+            let _ = write!(url, "&after={seq}");
         }
         if let Some((version, gateway)) = known {
-            url += &format!("&version={version}&gateway={gateway}");
+            let _ = write!(url, "&version={version}&gateway={gateway}");
         }
         let request = self.agent.get(url).header("Authorization", &self.bearer);
         Self::finish("/v1/view", request.config().timeout_global(Some(wait + CALL)).build().call())

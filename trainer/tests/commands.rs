@@ -75,7 +75,7 @@ fn a_checkpoint_writes_text() {
     let site: SiteId = "north".parse().unwrap();
     let gateway = hub.gateway(&site);
     let mut s = start(dir.path(), &hub, &gateway, "north", 0, 0);
-    hub.wait("the end of the run", Duration::from_secs(120), |s| s.view.ended().is_some());
+    hub.wait("the end of the run", Duration::from_mins(2), |s| s.view.ended().is_some());
     assert_eq!(s.end(Duration::from_secs(30)), 0);
     let measured = hub.lock().sites[&site].report.clone().unwrap().progress.evaluation.unwrap();
     // A model that knows nothing needs log2(258) = 8.01 bits for a byte; this one has seen a little text.

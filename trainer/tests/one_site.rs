@@ -10,7 +10,7 @@ use coalition_protocol::{Digest, SiteId, exit};
 use common::hub::Hub;
 use common::process::{Supervisor, start};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 fn site() -> SiteId {
     "north".parse().unwrap()

@@ -12,7 +12,7 @@ use coalition_protocol::{Digest, SiteId, exit};
 use common::hub::Hub;
 use common::process::{Supervisor, start};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 const SITES: [&str; 2] = ["north", "south"];
 
 fn id(name: &str) -> SiteId {

@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_stay_within_the_bound() {
         let mut t = Tail::default();
-        t.push(&[0xff; 3 * KEPT]);
+        t.push(&vec![0xff; 3 * KEPT]);
         assert!(t.text().len() <= KEPT);
     }
 }

@@ -1,6 +1,7 @@
 //! A hub, gateways and a courier in one small state machine: enough to take real trainer processes through a whole run. It
 //! appends only what `View::apply` accepts, so its runs are legal runs.
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -263,9 +264,9 @@ impl State_ {
             format!("head {} T {} round {}\n", self.view.head().seq, self.view.tokens(), self.view.last_round());
         for (id, s) in &self.sites {
             let report = s.report.as_ref().map(|r| (r.head.seq, &r.progress, r.offers.len(), r.step.is_some()));
-            out.push_str(&format!("{id}: attempt {} joining {} {report:?}\n", s.attempt, s.joining.len()));
+            let _ = writeln!(out, "{id}: attempt {} joining {} {report:?}", s.attempt, s.joining.len());
             if let Some(e) = s.exits.last() {
-                out.push_str(&format!("  last exit {}: {}\n", e.exit_code, e.log));
+                let _ = writeln!(out, "  last exit {}: {}", e.exit_code, e.log);
             }
         }
         out
