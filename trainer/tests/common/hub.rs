@@ -1,5 +1,5 @@
-//! A hub, gateways and a courier in one small state machine: enough to take real trainer processes through a whole run. It
-//! appends only what `View::apply` accepts, so its runs are legal runs.
+//! A hub and a courier in one small state machine: enough to take real trainer processes through a whole run. It appends
+//! only what `View::apply` accepts, so its runs are legal runs.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,10 @@ use std::time::{Duration, Instant};
 
 use coalition_protocol::history::View;
 use coalition_protocol::keys::{self, ContributionKey};
-use coalition_protocol::messages::{
-    Desired, ErrorReply, ExitReport, JoinReply, JoinRequest, Orders, Permit, SiteRun, TrainerReport, ViewReply,
-};
+use coalition_protocol::messages::{Desired, ExitReport, JoinRequest, TrainerReport};
 use coalition_protocol::record::{Body, End, Genesis, Included, LeftOut, Outcome, Outer, Part, Plan, State, Step};
 use coalition_protocol::sign::{HubKey, SignedRecord};
 use coalition_protocol::{Attempt, Epoch, Incarnation, IntervalSet, RunId, Seq, SiteId};
-use serde::Serialize;
-
-use super::http::{Answer, Request, serve};
 
 #[derive(Debug)]
 pub struct Site {
@@ -28,7 +23,7 @@ pub struct Site {
     pub silent: bool,
     pub attempt: Attempt,
     pub members: Vec<JoinRequest>,
-    joining: BTreeMap<u32, JoinRequest>,
+    pub joining: BTreeMap<u32, JoinRequest>,
     pub report: Option<TrainerReport>,
     pub held: BTreeSet<ContributionKey>,
     pub exits: Vec<ExitReport>,
@@ -41,7 +36,7 @@ pub struct State_ {
     key: HubKey,
     pub chain: Vec<SignedRecord>,
     pub view: View,
-    spec: serde_json::Value,
+    pub spec: serde_json::Value,
     pub sites: BTreeMap<SiteId, Site>,
     pub version: u64,
     pub steps: u64,
@@ -133,124 +128,6 @@ impl Hub {
             assert!(!left.is_zero(), "waited {limit:?} for {what}; the hub stands at:\n{}", s.describe());
             s = self.0.1.wait_timeout(s, left).unwrap().0;
         }
-    }
-
-    /// The gateway of one site; gives its address.
-    pub fn gateway(&self, site: &SiteId) -> String {
-        let (hub, site) = (self.clone(), site.clone());
-        serve(move |r| hub.answer(&site, &r))
-    }
-
-    fn answer(&self, site: &SiteId, r: &Request) -> Answer {
-        match r.path.as_str() {
-            "/v1/join" => self.join(site, &serde_json::from_slice(&r.body).unwrap()),
-            "/v1/view" => self.view(site, r),
-            "/v1/report" => self.report(site, serde_json::from_slice(&r.body).unwrap()),
-            "/v1/exit" => {
-                self.change(|s| s.site(site).exits.push(serde_json::from_slice(&r.body).unwrap()));
-                ok(&self.permit(site))
-            }
-            "/v1/permit" => ok(&self.permit(site)),
-            other => refuse(404, "NotFound", other),
-        }
-    }
-
-    fn permit(&self, site: &SiteId) -> Permit {
-        let s = self.lock();
-        let leave = s.view.ended().is_some() || s.sites[site].desired != Desired::Run;
-        Permit { millis: None, orders: if leave { Orders::Leave } else { Orders::Restart } }
-    }
-
-    fn join(&self, id: &SiteId, request: &JoinRequest) -> Answer {
-        let until = Instant::now() + Duration::from_secs(20);
-        let mut s = self.lock();
-        if s.view.ended().is_some() {
-            return refuse(410, "RunOver", "the run is over");
-        }
-        loop {
-            let site = s.site(id);
-            let seated = site.members.get(request.worker as usize).is_some_and(|m| m.process == request.process);
-            if seated && site.joining.is_empty() && request.after.is_none_or(|a| a < site.attempt) {
-                let peers = site.members.iter().map(|m| m.listen.clone()).collect();
-                return ok(&JoinReply { attempt: site.attempt, peers, token: "ab".repeat(32) });
-            }
-            if site.joining.get(&request.worker).map(|j| &j.process) != Some(&request.process) {
-                site.joining.insert(request.worker, request.clone());
-                if site.joining.len() == site.workers as usize {
-                    site.members = std::mem::take(&mut site.joining).into_values().collect();
-                    site.attempt = site.attempt.next();
-                }
-                s.version += 1;
-                self.0.1.notify_all();
-                continue;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return refuse(503, "Unavailable", "the gang is not complete");
-            }
-            s = self.0.1.wait_timeout(s, left).unwrap().0;
-        }
-    }
-
-    fn view(&self, id: &SiteId, r: &Request) -> Answer {
-        let millis = r.query("waitMillis").map_or(0, |w| w.parse().unwrap());
-        let until = Instant::now() + Duration::from_millis(millis);
-        let known = r.query("version").map(|v| v.parse::<u64>().unwrap());
-        let mut s = self.lock();
-        while known == Some(s.version) && Instant::now() < until {
-            s = self.0.1.wait_timeout(s, until.saturating_duration_since(Instant::now())).unwrap().0;
-        }
-        let next = r.query("after").map_or(0, |a| a.parse::<usize>().unwrap() + 1);
-        let site = &s.sites[id];
-        let forming = u64::from(!site.joining.is_empty());
-        ok(&ViewReply {
-            version: s.version,
-            gateway: "one".to_owned(),
-            site_run: SiteRun {
-                run: s.view.run().clone(),
-                site: id.clone(),
-                epoch: s.view.head().epoch,
-                incarnation: site.incarnation,
-                nonce: "n".to_owned(),
-                desired: site.desired,
-                head: s.view.head(),
-                spec: s.spec.clone(),
-                peers: Vec::new(),
-                offers: Vec::new(),
-                disagreement: Vec::new(),
-                keep: Vec::new(),
-                save: Vec::new(),
-                requires: Vec::new(),
-            },
-            records: s.chain[next.min(s.chain.len())..].to_vec(),
-            held: site.held.iter().cloned().collect(),
-            attempt: Attempt(site.attempt.0 + forming),
-            store_lost: false,
-        })
-    }
-
-    fn report(&self, id: &SiteId, report: TrainerReport) -> Answer {
-        let mut stale = false;
-        self.change(|s| {
-            let head = s.view.head();
-            assert!(report.head.seq <= head.seq, "a site is ahead of the hub");
-            assert_eq!(s.chain[report.head.seq.0 as usize].record.digest().unwrap(), report.head.digest);
-            let site = s.site(id);
-            if report.attempt != site.attempt || report.incarnation != site.incarnation {
-                stale = true;
-                return;
-            }
-            let how = report.progress.resumed.map(|r| format!("{r:?}")).unwrap_or_default();
-            if site.report.as_ref().is_none_or(|old| old.attempt != report.attempt) {
-                site.resumed.push(how);
-            }
-            site.held.extend(report.offers.iter().map(|o| o.key.clone()));
-            site.report = Some(report.clone());
-            if let Some(state) = report.state {
-                s.states.entry(state.of).or_default().insert(id.clone(), state.digest.to_string());
-            }
-        });
-        if stale { refuse(409, "StaleFence", "join again") } else { ok(&serde_json::json!({})) }
     }
 }
 
@@ -428,12 +305,4 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap().flatten() {
         std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
-}
-
-fn ok<T: Serialize>(value: &T) -> Answer {
-    (200, serde_json::to_string(value).unwrap())
-}
-
-fn refuse(status: u16, reason: &str, message: &str) -> Answer {
-    (status, serde_json::to_string(&ErrorReply { reason: reason.to_owned(), message: message.to_owned() }).unwrap())
 }

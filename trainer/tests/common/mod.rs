@@ -1,5 +1,6 @@
 //! What the tests of whole processes share: a tiny run, its data, a hub, and worker processes to kill.
 #![allow(dead_code)] // Each test binary uses a part.
+pub mod gateway;
 pub mod http;
 pub mod hub;
 pub mod process;
