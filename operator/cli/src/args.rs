@@ -125,7 +125,7 @@ pub struct How {
     #[arg(long, value_name = "NAME=DIR", value_parser = data)]
     pub data: Vec<(String, PathBuf)>,
     /// The trainer; absent: beside this program, or on the PATH.
-    #[arg(long, value_name = "PATH", env = "COALITION_TRAINER")]
+    #[arg(long, value_name = "PATH", env = "COALITION_TRAINER", hide_env_values = true)]
     pub trainer: Option<PathBuf>,
     /// Take a site's power at a step, and give it back so many seconds later; may be repeated.
     #[arg(long, value_name = "SITE@STEP[+SECONDS]")]

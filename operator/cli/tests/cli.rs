@@ -4,5 +4,5 @@
 #[test]
 fn prints_what_the_manual_shows() {
     let cases = trycmd::TestCases::new();
-    cases.env("NO_COLOR", "1").case("tests/cmd/*.trycmd");
+    cases.env("NO_COLOR", "1").env("COALITION_DATA", "").case("tests/cmd/*.trycmd");
 }

@@ -174,7 +174,7 @@ fn data_folder(options: &RunOptions, before: Option<&Path>, base: &Path, name: &
         return absolute(dir);
     }
     let mut tried = Vec::new();
-    if let Some(all) = std::env::var_os("COALITION_DATA").map(PathBuf::from) {
+    if let Some(all) = std::env::var_os("COALITION_DATA").filter(|v| !v.is_empty()).map(PathBuf::from) {
         tried.extend([all.join(name), all]);
     }
     tried.extend(before.map(Path::to_owned));
