@@ -15,7 +15,7 @@ use crate::{verdict, wait};
 /// Kills of one trial: enough that some hit a process that has just come back.
 pub const KILLS: u64 = 10;
 /// A whole small run takes seconds; with ten kills and two cores shared with other tests, a minute. This is well beyond.
-const BOUND: Duration = Duration::from_secs(300);
+const BOUND: Duration = Duration::from_mins(5);
 
 /// Two sites, one of them two workers.
 pub fn several_sites(seed: u64, folder: &Path) -> Result<Value> {
