@@ -39,6 +39,8 @@ pub struct Stock {
     pub checkpoints: BTreeSet<Seq>,
     /// Wanted contributions that every holder said it does not have any more.
     pub nowhere: BTreeSet<ContributionKey>,
+    /// Run checkpoints that no peer gave since the newest commit: to keep one does not mean that it was made.
+    pub absent: BTreeSet<Seq>,
 }
 
 /// Works out what the store should hold: contributions of every commit after the newest base here, so that the newest state
@@ -52,16 +54,21 @@ pub fn wants(run: &SiteRun, view: &View, stock: &Stock) -> Wants {
         commits.flat_map(|(seq, _, commit)| of_commit(seq, commit, elements)).collect()
     };
 
-    let kept = run.keep.iter().copied().filter(|k| *k > newest && *k <= view.head().seq).max();
-    let base = kept.filter(|kept| {
-        let missing: Vec<Want> = after(newest).into_iter().filter(|w| w.commit <= Some(*kept) && lacks(w)).collect();
-        let unreachable = missing.iter().any(|w| stock.nowhere.contains(&w.offer.key));
+    let missing =
+        |kept: Seq| after(newest).into_iter().filter(|w| w.commit <= Some(kept) && lacks(w)).collect::<Vec<_>>();
+    let cheaper = |kept: Seq| missing(kept).len() > VECTORS_OF_A_BASE;
+    let the_only_way = |kept: Seq| {
         // A step's state is the site checkpoint of its one member: nothing else can replay it.
-        let step = view.commits().any(|(s, _, c)| s > newest && s <= *kept && matches!(c, Commit::Step(_)));
-        step || unreachable || missing.len() > VECTORS_OF_A_BASE
-    });
+        let step = view.commits().any(|(s, _, c)| s > newest && s <= kept && matches!(c, Commit::Step(_)));
+        step || missing(kept).iter().any(|w| stock.nowhere.contains(&w.offer.key))
+    };
+    let newer = || run.keep.iter().copied().filter(|k| *k > newest && *k <= view.head().seq);
+    let hoped = newer().filter(|k| !stock.absent.contains(k)).max();
+    let hoped = hoped.filter(|k| the_only_way(*k) || cheaper(*k));
+    // One that nobody gave is asked for again only if nothing else helps, and never instead of contributions.
+    let base = hoped.or_else(|| newer().max().filter(|k| the_only_way(*k)));
 
-    let mut contributions = after(base.unwrap_or(newest));
+    let mut contributions = after(hoped.unwrap_or(newest));
     let open = run.offers.iter().filter(|n| is_valid(&n.offer, view));
     contributions.extend(open.map(|n| {
         let mut holders = vec![n.offer.key.site.clone()];

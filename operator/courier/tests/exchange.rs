@@ -197,6 +197,29 @@ async fn a_base_is_fetched_whole_and_only_if_it_is_the_agreed_state() {
 }
 
 #[tokio::test]
+async fn a_courier_that_starts_anew_finds_what_its_store_holds() {
+    let mut chain = Chain::new();
+    let mut commits = Vec::new();
+    let (north, mut south) = (Member::new("north").await, Member::new("south").await);
+    for _ in 0..3 {
+        chain.plan();
+        let (m, data) = chain.contribution("north");
+        contribution::put(&south.store, chain.view.run(), &m, data.into()).await.expect("stored");
+        commits.push(chain.commit(&["north"]));
+    }
+    // The hub keeps the newest bases, before anybody made them; and the peer that might have one is dead in the second run.
+    for alive in [true, false] {
+        if !alive {
+            north.server.abort();
+        }
+        let run = south.asked(&chain, &[&north], &[], &commits[1..]);
+        let found = south.until(&chain, run, None, |f| f.held.len() == 3).await;
+        assert_eq!(found.holds.len(), 3);
+        south = south.restarted();
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_run_checkpoint_is_never_reported() {
     let layout = VectorLayout::new([("w", vec![ELEMENTS as usize])]).expect("a layout");
     let state = OuterState::initial(vec![1.0; ELEMENTS as usize]);

@@ -64,6 +64,30 @@ async fn a_base_is_fetched_when_it_is_cheaper_or_the_only_way() {
 }
 
 #[tokio::test]
+async fn a_base_that_nobody_has_keeps_nothing_waiting() {
+    let mut chain = Chain::new();
+    let mut commits = Vec::new();
+    for _ in 0..3 {
+        chain.plan();
+        commits.push(chain.commit(&["north"]));
+    }
+    let south = Member::new("south").await;
+    let kept = south.asked(&chain, &[], &[], &commits);
+    let absent = |n: &[Seq]| Stock { absent: n.iter().copied().collect(), ..Stock::default() };
+    // The contributions instead, as if no base were kept.
+    let w = wants(&kept, &chain.view, &absent(&commits));
+    assert_eq!((w.base, w.contributions.len()), (None, 3));
+    // Once they cannot be had either, both are asked for.
+    let gone = Stock { nowhere: [w.contributions[0].offer.key.clone()].into(), ..absent(&commits) };
+    let w = wants(&kept, &chain.view, &gone);
+    assert_eq!((w.base, w.contributions.len()), (Some(commits[2]), 3));
+    // An older one that may exist goes first.
+    let older = Stock { nowhere: gone.nowhere, ..absent(&commits[1..]) };
+    let w = wants(&kept, &chain.view, &older);
+    assert_eq!((w.base, w.contributions.len()), (Some(commits[0]), 2));
+}
+
+#[tokio::test]
 async fn an_offer_that_cannot_count_is_not_fetched() {
     let mut chain = Chain::new();
     let north = Member::new("north").await;

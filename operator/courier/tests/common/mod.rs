@@ -189,6 +189,13 @@ impl Member {
         Self { store, courier, endpoint, server, site: site(name) }
     }
 
+    /// Another courier over the same store, as after a kill.
+    pub fn restarted(self) -> Self {
+        let options = Options { site: self.site.clone(), token: TOKEN.to_owned() };
+        let courier = Courier::new(options, self.store.clone()).expect("a client");
+        Self { courier, ..self }
+    }
+
     pub async fn make(&self, chain: &Chain) -> Offer {
         let (m, data) = chain.contribution(self.site.as_str());
         contribution::put(&self.store, chain.view.run(), &m, data.into()).await.expect("stored");
