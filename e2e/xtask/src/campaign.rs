@@ -52,33 +52,33 @@ struct Campaign {
 const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "kills",
-        what: "kill -9 of a random process (worker, supervisor, runner) at a random moment; the run ends as if undisturbed",
-        trials: 200,
-        numbers: &[],
+        what: "ten kill -9 of random processes (worker, supervisor, runner) at random moments a trial; the run ends as if undisturbed",
+        trials: 20,
+        numbers: &[("kills", "kills a trial, median", "kills", ">= 10")],
     },
     Campaign {
         name: "kills-one-site",
         what: "the same with one site: the final parameters are bit-equal to those of the undisturbed run",
-        trials: 200,
-        numbers: &[],
+        trials: 20,
+        numbers: &[("kills", "kills a trial, median", "kills", ">= 10")],
     },
     Campaign {
         name: "site-loss-offered",
         what: "a site and its store are lost right after it offered a contribution; the survivors go on",
         trials: 100,
-        numbers: &[],
+        numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
     },
     Campaign {
         name: "site-loss-held",
         what: "a site and its store are lost right after its contribution was held; the survivors go on",
         trials: 100,
-        numbers: &[],
+        numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
     },
     Campaign {
         name: "site-loss-committed",
         what: "a site and its store are lost right after a commit; the survivors go on",
         trials: 100,
-        numbers: &[],
+        numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
     },
 ];
 
