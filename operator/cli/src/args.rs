@@ -58,11 +58,11 @@ Ctrl-C once saves and stops, twice stops at once. Either way `resume` goes on, a
     /// Show what a local run is doing.
     #[command(after_help = "Examples:
   kubectl coalition status ./state
-  kubectl coalition status ./state -o wide
+  kubectl coalition status my-run -o wide
   kubectl coalition status ./state -o json")]
     Status(Status),
     /// Say what is happening, why, and what it will do next.
-    #[command(after_help = "Example:\n  kubectl coalition why ./state")]
+    #[command(after_help = "Examples:\n  kubectl coalition why ./state\n  kubectl coalition why my-run")]
     Why(Dir),
     /// Show what the workers of a site wrote.
     #[command(after_help = "Examples:
@@ -72,7 +72,7 @@ Ctrl-C once saves and stops, twice stops at once. Either way `resume` goes on, a
     /// Save everything and stop the runner; `resume` goes on.
     #[command(after_help = "Example:\n  kubectl coalition stop ./state")]
     Stop(Dir),
-    /// Take a pretended site's power, give it back, or remove its store: faults to watch a run survive.
+    /// Kill a pretended site, start it again, or remove its store: faults to watch a run survive.
     #[command(after_help = "Examples:
   kubectl coalition fault kill south ./state
   kubectl coalition fault return south ./state
@@ -110,7 +110,7 @@ pub struct Local {
 /// `resume`.
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// The state folder.
+    /// The state folder, or the name of a run below .coalition here. The current folder also means the only run below it.
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
     /// How to run it.
@@ -127,10 +127,10 @@ pub struct How {
     /// The trainer; absent: beside this program, or on the PATH.
     #[arg(long, value_name = "PATH", env = "COALITION_TRAINER", hide_env_values = true)]
     pub trainer: Option<PathBuf>,
-    /// Take a site's power at a step, and give it back so many seconds later; may be repeated.
+    /// Kill all processes of a site at that step of it, and start it again so many seconds later; may be repeated.
     #[arg(long, value_name = "SITE@STEP[+SECONDS]")]
     pub kill: Vec<KillPlan>,
-    /// Kill one process, by lot, every so many seconds.
+    /// Kill a process chosen at random every so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub kill_every: Option<u64>,
     /// Plain lines instead of a live view, as when the output is no terminal.
@@ -147,7 +147,7 @@ pub struct How {
 /// A state folder.
 #[derive(Debug, Args)]
 pub struct Dir {
-    /// The state folder.
+    /// The state folder, or the name of a run below .coalition here. The current folder also means the only run below it.
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
 }
@@ -155,7 +155,7 @@ pub struct Dir {
 /// `status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// The state folder.
+    /// The state folder, or the name of a run below .coalition here. The current folder also means the only run below it.
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
     /// How to show it.
@@ -181,7 +181,7 @@ pub enum Output {
 pub struct Logs {
     /// The site.
     pub site: String,
-    /// The state folder.
+    /// The state folder, or the name of a run below .coalition here. The current folder also means the only run below it.
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
     /// The worker; absent: all, one after the other.
@@ -202,7 +202,7 @@ pub struct Fault {
     pub kind: FaultKind,
     /// The site.
     pub site: String,
-    /// The state folder.
+    /// The state folder, or the name of a run below .coalition here. The current folder also means the only run below it.
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
 }
@@ -210,11 +210,11 @@ pub struct Fault {
 /// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FaultKind {
-    /// Take the site's power.
+    /// Kill all its processes and keep them down.
     Kill,
-    /// Give it back.
+    /// Start it again.
     Return,
-    /// Remove the site's store with all it holds.
+    /// Remove its store with all it holds.
     LoseStore,
 }
 

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{How, Local, Resume};
+use crate::out::{note, say};
 use crate::show;
 use crate::style;
 use crate::view;
@@ -19,14 +20,14 @@ pub fn local(l: Local) -> Result<u8, LocalError> {
         dir
     } else {
         let text = manifest::text(&l.manifest)?;
-        PathBuf::from(".coalition").join(manifest::one(&l.manifest, &text)?.run.as_str())
+        PathBuf::from(crate::find::RUNS).join(manifest::one(&l.manifest, &text)?.run.as_str())
     };
     run(Some(l.manifest), dir, l.how)
 }
 
 /// Goes on with the run in a folder.
 pub fn resume(r: Resume) -> Result<u8, LocalError> {
-    run(None, r.dir, r.how)
+    run(None, crate::find::run(&r.dir)?, r.how)
 }
 
 fn run(manifest: Option<PathBuf>, dir: PathBuf, how: How) -> Result<u8, LocalError> {
@@ -66,7 +67,7 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
             return Err(LocalError::NoSite { site: plan.site.to_string(), sites: names.join(", ") });
         }
     }
-    eprintln!(
+    note!(
         "{} on {} ({}); state in {}",
         style::strong(runner.setup().run.as_str()),
         if names.len() == 1 { "one pretended site".to_owned() } else { format!("{} pretended sites", names.len()) },
@@ -90,7 +91,7 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
     let _ = view.await;
     let Some(ended) = ended else {
         runner.shut_down().await;
-        eprintln!("Stopped at once. `kubectl coalition resume {}` goes on.", options.dir.display());
+        note!("Stopped at once. `kubectl coalition resume {}` goes on.", options.dir.display());
         return Ok(exit_code::INTERRUPTED);
     };
     let ending = ended?;
@@ -110,7 +111,7 @@ async fn twice(interrupt: &mut Signal, terminate: &mut Signal, runner: &Arc<Runn
             _ = terminate.recv() => {}
         }
         if n == 0 {
-            eprintln!("Sites save and stop; once more stops at once …");
+            note!("Sites save and stop; once more stops at once …");
             runner.stop();
         }
     }
@@ -124,7 +125,7 @@ fn summary(runner: &Runner, s: &Snapshot, ending: Ending) {
         Ending::Failed => style::error(&format!("failed: {}", status.message)),
         Ending::Suspended => style::warning("saved and stopped"),
     };
-    println!("{} {outcome}", style::strong(s.run.as_str()));
+    say!("{} {outcome}", style::strong(s.run.as_str()));
     let mut facts = vec![
         ("tokens", format!("{} of {}", status.tokens, status.budget)),
         ("rounds", format!("{}, {} of them without some site", status.round.0, status.left_out)),
@@ -158,9 +159,9 @@ fn summary(runner: &Runner, s: &Snapshot, ending: Ending) {
         }
     }
     for (name, value) in facts {
-        println!("  {name:<11} {value}");
+        say!("  {name:<11} {value}");
     }
     if ending == Ending::Suspended {
-        println!("`kubectl coalition resume {}` goes on exactly from here.", runner.layout().dir().display());
+        say!("`kubectl coalition resume {}` goes on exactly from here.", runner.layout().dir().display());
     }
 }

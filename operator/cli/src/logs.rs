@@ -1,6 +1,6 @@
 //! `logs SITE`: what supervisors and workers of a site wrote.
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use coalition_local::control::POLL;
@@ -8,6 +8,7 @@ use coalition_local::{Layout, LocalError, exit_code};
 use coalition_protocol::SiteId;
 
 use crate::args::Logs;
+use crate::out::{self, say};
 use crate::style;
 
 /// Most of a log that is read for its last lines.
@@ -15,21 +16,28 @@ const TAIL: u64 = 4 << 20;
 
 /// Shows logs.
 pub fn logs(l: &Logs) -> Result<u8, LocalError> {
-    let layout = crate::layout(&l.dir)?;
+    let layout = crate::find::layout(&l.dir)?;
     let no_site = || LocalError::NoSite { site: l.site.clone(), sites: sites(&layout).join(", ") };
     let site: SiteId = l.site.parse().map_err(|_| no_site())?;
     if !layout.site(&site).is_dir() {
         return Err(no_site());
     }
     let mut open = Vec::new();
-    for worker in workers(&layout, &site).into_iter().filter(|w| l.worker.is_none_or(|x| x == *w)) {
+    let all = workers(&layout, &site);
+    for worker in all.iter().copied().filter(|w| l.worker.is_none_or(|x| x == *w)) {
         let path = layout.log(&site, worker);
         let file = File::open(&path).map_err(|e| LocalError::read(&path, &e))?;
         open.push((worker, path, file));
     }
     if open.is_empty() {
         let path = l.worker.map_or_else(|| layout.logs(&site), |w| layout.log(&site, w));
-        return Err(LocalError::Input { path, what: "no such log; the worker has not started yet".to_owned() });
+        let what = if all.is_empty() {
+            "no such log: no worker of this site has started yet".to_owned()
+        } else {
+            let there = all.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+            format!("no such log: this site has those of worker {there}")
+        };
+        return Err(LocalError::Input { path, what });
     }
     let many = open.len() > 1;
     for (worker, path, file) in &mut open {
@@ -50,7 +58,7 @@ pub fn logs(l: &Logs) -> Result<u8, LocalError> {
                     head(many, *worker);
                     spoke = Some(*worker);
                 }
-                write(&new);
+                out::bytes(&new);
             }
         }
     }
@@ -58,15 +66,7 @@ pub fn logs(l: &Logs) -> Result<u8, LocalError> {
 
 fn head(many: bool, worker: u32) {
     if many {
-        println!("{}", style::strong(&format!("==> worker {worker} <==")));
-    }
-}
-
-fn write(bytes: &[u8]) {
-    let mut out = std::io::stdout().lock();
-    // A reader that left (`logs | head`) is no error.
-    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
-        std::process::exit(i32::from(exit_code::OK));
+        say!("{}", style::strong(&format!("==> worker {worker} <==")));
     }
 }
 
@@ -78,7 +78,7 @@ fn last_lines(path: &Path, file: &mut File, lines: usize) -> Result<(), LocalErr
     file.read_to_end(&mut bytes).map_err(unreadable)?;
     let ends: Vec<usize> = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n + 1).collect();
     let from = ends.len().checked_sub(lines + 1).map_or(0, |n| ends[n]);
-    write(&bytes[from..]);
+    out::bytes(&bytes[from..]);
     Ok(())
 }
 

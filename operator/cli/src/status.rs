@@ -7,6 +7,7 @@ use coalition_planner::status::Phase;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::args::{Output, Status};
+use crate::out::say;
 use crate::show;
 use crate::style;
 
@@ -19,18 +20,18 @@ fn read(layout: &Layout) -> Result<Snapshot, LocalError> {
 
 /// Shows the status.
 pub fn status(s: &Status) -> Result<u8, LocalError> {
-    let layout = crate::layout(&s.dir)?;
+    let layout = crate::find::layout(&s.dir)?;
     let snapshot = read(&layout)?;
     let bug = |e: String| LocalError::Bug(e);
     match s.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&snapshot).map_err(|e| bug(e.to_string()))?),
-        Output::Yaml => print!("{}", serde_saphyr::to_string(&snapshot).map_err(|e| bug(e.to_string()))?),
+        Output::Json => say!("{}", serde_json::to_string_pretty(&snapshot).map_err(|e| bug(e.to_string()))?),
+        Output::Yaml => say!("{}", serde_saphyr::to_string(&snapshot).map_err(|e| bug(e.to_string()))?.trim_end()),
         wide => {
-            println!("{}", show::run(&snapshot));
-            println!("{}", sites(&snapshot, wide == Output::Wide));
+            say!("{}", show::run(&snapshot));
+            say!("{}", sites(&snapshot, wide == Output::Wide));
             if let Some(c) = &snapshot.status.checkpoint {
                 let copies: Vec<&str> = c.copies.iter().map(coalition_protocol::SiteId::as_str).collect();
-                println!(
+                say!(
                     "checkpoint of record {} at {}{}; {} tokens were committed since",
                     c.seq,
                     copies.join(", "),
@@ -51,7 +52,7 @@ fn over(s: &Snapshot) -> bool {
 fn at_work(layout: &Layout, s: &Snapshot) {
     if !RunnerLock::is_held(layout) && !over(s) {
         let text = format!("no runner is at work: `kubectl coalition resume {}` goes on", layout.dir().display());
-        println!("{}", style::warning(&text));
+        say!("{}", style::warning(&text));
     }
 }
 
@@ -69,7 +70,7 @@ fn sites(s: &Snapshot, wide: bool) -> String {
             show::state(l.state).to_owned(),
             format!("{}/{}", l.workers_ready, l.workers),
             l.round.to_string(),
-            format!("{}/{}", l.inner_step, l.inner_steps),
+            if l.inner_steps == 0 { "-".to_owned() } else { format!("{}/{}", l.inner_step, l.inner_steps) },
             show::loss(l.loss),
             show::speed(l.tokens_per_second),
             if l.waiting_for.is_empty() { "-".to_owned() } else { l.waiting_for.clone() },
@@ -93,7 +94,7 @@ fn sites(s: &Snapshot, wide: bool) -> String {
 
 /// Says what is happening, why, and what comes next.
 pub fn why(dir: &Path) -> Result<u8, LocalError> {
-    let layout = crate::layout(dir)?;
+    let layout = crate::find::layout(dir)?;
     let s = read(&layout)?;
     let name = format!("{} ({})", show::phase(s.status.phase), s.status.reason);
     let name = match s.status.phase {
@@ -101,22 +102,22 @@ pub fn why(dir: &Path) -> Result<u8, LocalError> {
         Phase::FailingOver => style::warning(&name),
         _ => style::good(&name),
     };
-    println!("{}: {name}", style::strong(s.run.as_str()));
-    println!("  {}", s.status.message);
+    say!("{}: {name}", style::strong(s.run.as_str()));
+    say!("  {}", s.status.message);
     for l in &s.status.sites {
-        println!("{} is {}", style::strong(l.site.as_str()), show::state(l.state));
+        say!("{} is {}", style::strong(l.site.as_str()), show::state(l.state));
         if !l.waiting_for.is_empty() {
-            println!("  waits for {}", l.waiting_for);
+            say!("  waits for {}", l.waiting_for);
         }
         if !l.next.is_empty() {
-            println!("  next: {}", l.next);
+            say!("  next: {}", l.next);
         }
     }
     if !s.events.is_empty() {
-        println!("{}", style::faint("lately:"));
+        say!("{}", style::faint("lately:"));
         for t in s.events.iter().rev().take(8).rev() {
             let text = format!("  {:>8}  {}", show::duration(t.seconds), t.event.message);
-            println!("{}", if t.event.warning { style::warning(&text) } else { style::faint(&text) });
+            say!("{}", if t.event.warning { style::warning(&text) } else { style::faint(&text) });
         }
     }
     at_work(&layout, &s);

@@ -7,6 +7,7 @@ use coalition_local::{LocalError, exit_code, manifest};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::args::{Output, Validate};
+use crate::out::say;
 use crate::show::count;
 use crate::style;
 
@@ -24,22 +25,21 @@ pub fn validate(v: &Validate) -> Result<u8, LocalError> {
         (Ok(runs), _) => {
             for r in &runs {
                 let t = &r.spec.training;
-                println!(
-                    "{} TrainingRun/{}: {} parameters, {} tokens, {} to {} sites, {} inner steps a round",
+                say!(
+                    "{} TrainingRun/{}: {} parameters, {} tokens, {}, {} inner steps a round",
                     style::good("valid"),
                     r.run,
                     count(r.spec.model.config.parameter_count()),
                     count(t.tokens),
-                    r.spec.sites.min,
-                    r.spec.sites.max,
+                    sites(r.spec.sites.min, r.spec.sites.max),
                     t.steps_per_round()
                 );
                 if !r.others.is_empty() {
-                    println!("{}", style::faint(&format!("left aside: {}", r.others.join(", "))));
+                    say!("{}", style::faint(&format!("left aside: {}", r.others.join(", "))));
                 }
             }
             if runs.is_empty() {
-                println!("{} no TrainingRun in it", style::good("valid"));
+                say!("{} no TrainingRun in it", style::good("valid"));
             }
             Ok(exit_code::OK)
         }
@@ -50,6 +50,14 @@ pub fn validate(v: &Validate) -> Result<u8, LocalError> {
             }
             Ok(exit_code::MANIFEST)
         }
+    }
+}
+
+fn sites(min: u32, max: u32) -> String {
+    match (min, max) {
+        (_, 1) => "one site".to_owned(),
+        (min, max) if min == max => format!("{max} sites"),
+        (min, max) => format!("{min} to {max} sites"),
     }
 }
 
@@ -68,10 +76,10 @@ fn table(problems: &[Problem]) {
     }
     // comfy-table pads every line to the full width.
     for line in table.to_string().lines() {
-        println!("{}", line.trim_end());
+        say!("{}", line.trim_end());
     }
     let n = problems.len();
-    println!("{}", style::error(&format!("{n} problem{}", if n == 1 { "" } else { "s" })));
+    say!("{}", style::error(&format!("{n} problem{}", if n == 1 { "" } else { "s" })));
 }
 
 fn print(problems: &[Problem], output: Output) -> Result<(), LocalError> {
@@ -81,6 +89,6 @@ fn print(problems: &[Problem], output: Output) -> Result<(), LocalError> {
     } else {
         serde_json::to_string_pretty(problems).map_err(|e| bug(e.to_string()))?
     };
-    println!("{}", text.trim_end());
+    say!("{}", text.trim_end());
     Ok(())
 }

@@ -184,9 +184,13 @@ fn data_folder(options: &RunOptions, before: Option<&Path>, base: &Path, name: &
         None => Err(LocalError::Data {
             name: name.to_owned(),
             what: format!(
-                "spec.data.mixture names it, and it is in none of {}: make it with `coalition-trainer data prepare --out DIR \
+                "spec.data.mixture names it, and there is no data set in {}: make it with `coalition-trainer data prepare --out DIR \
                  FILES`, then say where it lies with `--data {name}=DIR`",
-                tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+                tried
+                    .iter()
+                    .map(|p| absolute(p).map(|p| p.display().to_string()))
+                    .collect::<Result<Vec<_>, _>>()?
+                    .join(" or ")
             ),
         }),
     }

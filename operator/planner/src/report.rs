@@ -188,7 +188,7 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
             (Phase::FailingOver, Reason::PeersUnreachable, text.to_owned())
         }
         Window::Training | Window::Closed => {
-            (usual, Reason::RoundInProgress, format!("round {} is trained", s.view.last_round().next()))
+            (usual, Reason::RoundInProgress, format!("round {} is being trained", s.view.last_round().next()))
         }
         Window::Offers { until, waiting_for } => {
             let text = format!("waits for {}, at most {} more", names(&waiting_for), words(until.since(s.now)));

@@ -7,6 +7,7 @@ use coalition_local::Snapshot;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::out::note;
 use crate::show;
 use crate::view::News;
 
@@ -22,7 +23,7 @@ pub async fn follow(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
         let now = snapshot.borrow_and_update().clone();
         for told in news.of(&now) {
             let mark = if told.event.warning { "! " } else { "" };
-            eprintln!("[{}] {mark}{}", show::duration(told.seconds), told.event.message);
+            note!("[{}] {mark}{}", show::duration(told.seconds), told.event.message);
         }
         let group: Vec<String> = std::iter::once(show::run(&now))
             .chain(now.status.sites.iter().map(|l| format!("  {}", show::site(l))))
@@ -30,7 +31,7 @@ pub async fn follow(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
         let due = last.as_ref().is_none_or(|(at, lines)| at.elapsed() >= EVERY && *lines != group);
         if due {
             for line in &group {
-                eprintln!("{line}");
+                note!("{line}");
             }
             last = Some((Instant::now(), group));
         }
