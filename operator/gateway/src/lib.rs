@@ -1,7 +1,7 @@
 //! What trainers talk to: HTTP and JSON, idempotent, fenced.
 //!
 //! One gateway stands at each site. It forms gangs ([`gang`]), shows a trainer what the hub asks and what the history says
-//! ([`view`](router)), takes its reports and passes them on, and answers only once what it answers for is durable. What it
+//! ([`view`](mod@router)), takes its reports and passes them on, and answers only once what it answers for is durable. What it
 //! stands on is a [`SiteBackend`]: files on a laptop, objects in a cluster. It keeps nothing in memory that counts, so it
 //! may be killed at any instant.
 //!
