@@ -8,7 +8,7 @@ use coalition_protocol::SiteId;
 use serde::Serialize;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::LocalError;
 use crate::control::{self, Command};
@@ -23,6 +23,12 @@ use crate::site::{Site, SiteOptions, random_hex};
 
 /// How long workers may take to confirm the end and leave by themselves, before they are stopped.
 const LEAVE: Duration = Duration::from_secs(20);
+/// How long sites may take to save after a stop was asked for: a supervisor gives its worker 10 s, and a site that forms its
+/// gang anew just then needs as long again and some. Whoever asked for a stop must get one.
+const SAVE: Duration = Duration::from_secs(30);
+/// For how long no process may run before a stop no longer waits for word of having saved: none can come any more. Longer
+/// than a report takes to be written, and than the pause before a supervisor that failed is started again.
+const NOBODY: Duration = Duration::from_secs(1);
 
 /// How a runner ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +64,8 @@ pub struct Runner {
     sites: Mutex<BTreeMap<SiteId, Option<Site>>>,
     snapshot: watch::Receiver<Arc<Snapshot>>,
     suspend: watch::Sender<bool>,
+    /// True once the hub shall end although some site has not said that it stopped.
+    enough: watch::Sender<bool>,
     hub: Mutex<Option<JoinHandle<Result<(), LocalError>>>>,
     commands: Mutex<Option<JoinHandle<()>>>,
     _lock: RunnerLock,
@@ -91,6 +99,7 @@ impl Runner {
             sites: Mutex::new(names.iter().map(|n| (n.clone(), None)).collect()),
             snapshot,
             suspend,
+            enough: watch::Sender::new(false),
             hub: Mutex::default(),
             commands: Mutex::default(),
             _lock: lock,
@@ -99,7 +108,7 @@ impl Runner {
         for site in &names {
             runner.return_site(site).await?;
         }
-        *runner.hub.lock().await = Some(tokio::spawn(hub.run()));
+        *runner.hub.lock().await = Some(tokio::spawn(hub.run(runner.enough.subscribe())));
         *runner.commands.lock().await = Some(tokio::spawn(obey(Arc::downgrade(&runner))));
         let here = serde_json::json!({"process": std::process::id(), "control": runner.setup.layout.control()});
         durable::replace_view(&runner.setup.layout.runner(), &here)?;
@@ -190,17 +199,45 @@ impl Runner {
     pub async fn finished(&self) -> Result<Ending, LocalError> {
         let hub = self.hub.lock().await.take();
         let Some(hub) = hub else { return Err(LocalError::Bug("the end was waited for twice".to_owned())) };
-        let outcome = hub.await.map_err(|e| LocalError::Bug(format!("the hub's loop ended: {e}")))?;
+        let mut hub = hub;
+        let ended = tokio::select! {
+            ended = &mut hub => ended,
+            () = self.overdue() => {
+                self.enough.send_replace(true);
+                hub.await
+            }
+        };
+        let outcome = ended.unwrap_or_else(|e| Err(LocalError::Bug(format!("the hub's loop ended: {e}"))));
+        if let Err(e) = outcome {
+            // Without a hub nobody tells the workers to leave, and whoever waits shall hear why at once.
+            self.shut_down().await;
+            return Err(e);
+        }
         let left = self.wait_until_left();
         let in_time = timeout(LEAVE, left).await.is_ok();
         tracing::debug!(in_time, "workers left");
         self.shut_down().await;
-        outcome?;
         Ok(match self.snapshot.borrow().status.phase {
             Phase::Complete => Ending::Complete,
             Phase::Failed => Ending::Failed,
             _ => Ending::Suspended,
         })
+    }
+
+    /// Returns once a stop was asked for and need not be waited for any longer: a site without power, or whose workers never
+    /// joined, never says that it saved.
+    async fn overdue(&self) {
+        // The sender lives as long as this runner.
+        let _ = self.suspend.subscribe().wait_for(|asked| *asked).await;
+        let latest = Instant::now() + SAVE;
+        let mut poll = tokio::time::interval(Duration::from_millis(50));
+        let mut busy = Instant::now();
+        while Instant::now() < latest && busy.elapsed() < NOBODY {
+            poll.tick().await;
+            if !self.processes().await.is_empty() {
+                busy = Instant::now();
+            }
+        }
     }
 
     async fn wait_until_left(&self) {

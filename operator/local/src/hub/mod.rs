@@ -77,9 +77,9 @@ impl Hub {
         Ok((Self { world, chain, exchange, clock, seen: observe::Seen::default(), reporter, suspend }, snapshot))
     }
 
-    /// Runs until the run has ended, or until it is suspended and every site has stopped. The caller stops polling it to end
-    /// it at once.
-    pub async fn run(mut self) -> Result<(), LocalError> {
+    /// Runs until the run has ended, until it is suspended and every site has stopped, or until `enough` is true. The caller
+    /// stops polling it to end it at once.
+    pub async fn run(mut self, mut enough: watch::Receiver<bool>) -> Result<(), LocalError> {
         loop {
             self.world.suspend = *self.suspend.borrow_and_update();
             observe::observe(&mut self.world, &self.exchange, &self.clock, &mut self.seen);
@@ -93,7 +93,7 @@ impl Hub {
             if appended {
                 continue;
             }
-            if done {
+            if done || *enough.borrow_and_update() {
                 return Ok(());
             }
             let latest = Instant::now() + LONGEST;
@@ -101,6 +101,7 @@ impl Hub {
             tokio::select! {
                 () = self.exchange.changed.notified() => {}
                 _ = self.suspend.changed() => {}
+                _ = enough.changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
