@@ -93,10 +93,11 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
             return Err(differs(&format!("name ({})", s.run)));
         }
         if s.identity != identity {
-            return Err(differs("model, data, training or siteTemplates"));
+            return Err(differs(&differences(&s.spec, &spec)));
         }
         if spec.training.tokens < s.spec.training.tokens {
-            return Err(differs("spec.training.tokens (a budget may only rise)"));
+            let (before, now) = (s.spec.training.tokens, spec.training.tokens);
+            return Err(differs(&format!("spec.training.tokens ({now} here, {before} there: a budget may only rise)")));
         }
     }
     let sites = sites(&path, &spec)?;
@@ -126,6 +127,38 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
         trainer,
         test: options.test.clone(),
     })
+}
+
+/// The fields in which two runs differ that cannot change, with both values; at most four of them. Derived numbers count.
+fn differences(before: &RunSpec, now: &RunSpec) -> String {
+    let [before, now] = [before, now].map(|s| serde_json::to_value(s).unwrap_or_default());
+    let mut found = Vec::new();
+    for section in ["model", "data", "training", "siteTemplates"] {
+        collect(&format!("spec.{section}"), &before[section], &now[section], &mut found);
+    }
+    found.truncate(4);
+    found.join(", ")
+}
+
+/// Adds each place at or below `path` where two values differ.
+fn collect(path: &str, before: &serde_json::Value, now: &serde_json::Value, found: &mut Vec<String>) {
+    use serde_json::Value;
+    match (before, now) {
+        _ if before == now || path == "spec.training.tokens" => {}
+        (Value::Object(b), Value::Object(n)) if b.keys().eq(n.keys()) => {
+            for (key, value) in b {
+                // The manifest writes the shape of a template beside its selector.
+                let deeper = if key == "shape" { path.to_owned() } else { format!("{path}.{key}") };
+                collect(&deeper, value, &n[key], found);
+            }
+        }
+        (Value::Array(b), Value::Array(n)) if b.len() == n.len() => {
+            for (i, (b, n)) in b.iter().zip(n).enumerate() {
+                collect(&format!("{path}[{i}]"), b, n, found);
+            }
+        }
+        _ => found.push(format!("{path} ({now} here, {before} there)")),
+    }
 }
 
 /// The labels of a pretended site.
@@ -233,7 +266,13 @@ fn trainer(given: Option<&Path>) -> Result<PathBuf, LocalError> {
     };
     if let Some(path) = given {
         let path = std::path::absolute(path).map_err(|e| LocalError::read(path, &e))?;
-        return if path.is_file() { Ok(path) } else { Err(missing(&path, "there is no such file")) };
+        return if !path.is_file() {
+            Err(missing(&path, "there is no such file"))
+        } else if rustix::fs::access(&path, rustix::fs::Access::EXEC_OK).is_err() {
+            Err(missing(&path, "it is not a program that this user may start"))
+        } else {
+            Ok(path)
+        };
     }
     // Beside this program; test programs lie one folder deeper.
     let here = std::env::current_exe().ok();
