@@ -79,8 +79,25 @@ impl RunManifest {
     }
 }
 
-/// Saves a base. Saving the same state again changes nothing.
+/// Saves a base. Saving the same state again changes nothing. One whose manifest is damaged stands for nothing any more: it
+/// is removed, which unmakes the set, and the base is written anew.
 pub async fn save(store: &Store, checkpoint: &RunCheckpoint<'_>) -> Result<RunManifest, StoreError> {
+    let taken = match write(store, checkpoint).await {
+        Err(taken @ StoreError::AlreadyExists { .. }) => taken,
+        other => return other,
+    };
+    match manifest(store, checkpoint.run, checkpoint.seq).await {
+        Err(e @ StoreError::Damaged { .. }) => {
+            tracing::warn!("run checkpoint {} is written anew: {e}", checkpoint.seq);
+            let folder = keys::checkpoint(checkpoint.run, checkpoint.seq);
+            store.delete(&manifest::key(&folder, manifest::NAME)).await?;
+            write(store, checkpoint).await
+        }
+        _ => Err(taken),
+    }
+}
+
+async fn write(store: &Store, checkpoint: &RunCheckpoint<'_>) -> Result<RunManifest, StoreError> {
     let folder = keys::checkpoint(checkpoint.run, checkpoint.seq);
     let bad = |reason: String| StoreError::BadValue { key: folder.clone(), reason };
     let layout = checkpoint.layout;
