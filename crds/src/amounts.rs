@@ -71,9 +71,6 @@ pub enum Grace {
 }
 
 impl Grace {
-    /// The longest wait, a day.
-    pub const MAX_SECONDS: i64 = 86_400;
-
     /// `auto`.
     pub fn auto() -> Self {
         Self::Word("auto".to_owned())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use coalition_crds::names::{SITE_LABEL, pretended_sites};
 use coalition_data::index::TokenizerRef;
 use coalition_data::{Dataset, Samples, Verify};
 use coalition_outer::VectorLayout;
@@ -17,10 +18,8 @@ use crate::layout::Layout;
 use crate::manifest;
 use crate::site::Shape;
 
-/// Names of pretended sites, in order.
-const NAMES: [&str; 8] = ["north", "south", "east", "west", "northeast", "southeast", "southwest", "northwest"];
-/// The label by which a site template finds a pretended site.
-pub const SITE_LABEL: &str = "coalition.training/site";
+/// Pretended sites of one machine: the most that `spec.sites.max` may ask for.
+const PRETENDED: usize = 64;
 
 /// What the user gave.
 #[derive(Clone, Debug, Default)]
@@ -169,25 +168,24 @@ pub fn labels(site: &str) -> BTreeMap<String, String> {
 /// Pretended sites: the first `sites.max` names that the selector matches, each with the shape of its template.
 fn sites(path: &Path, spec: &RunSpec) -> Result<BTreeMap<SiteId, Shape>, LocalError> {
     let refused = |what: String| LocalError::Manifest { path: path.to_owned(), problems: format!("  {what}") };
-    let matching: Vec<&str> = NAMES
+    let matching: Vec<String> = pretended_sites(PRETENDED)
         .into_iter()
         .filter(|n| coalition_spec::run::matches(&spec.sites.selector, &labels(n)))
         .take(spec.sites.max as usize)
         .collect();
     if (matching.len() as u32) < spec.sites.min.max(1) {
         return Err(refused(format!(
-            "spec.sites: {} pretended sites match the selector, spec.sites.min is {}: a machine pretends at most {} sites, \
-             each with the one label {SITE_LABEL}: NAME ({}). Drop the selector or lower min.",
+            "spec.sites: {} pretended sites match the selector, spec.sites.min is {}: each pretended site has one label, \
+             {SITE_LABEL}: NAME, and the names are {}, … Drop the selector or lower min.",
             matching.len(),
             spec.sites.min,
-            NAMES.len(),
-            NAMES.join(", ")
+            pretended_sites(4).join(", ")
         )));
     }
     matching
         .into_iter()
         .map(|name| {
-            let shape = spec.shape_for(&labels(name)).ok_or_else(|| {
+            let shape = spec.shape_for(&labels(&name)).ok_or_else(|| {
                 refused(format!(
                     "spec.siteTemplates: no selector matches site {name} (label {SITE_LABEL}: {name}). Add a template \
                      without a selector as the last one."

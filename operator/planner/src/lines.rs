@@ -51,8 +51,9 @@ fn line(s: &Standing<'_>, site: &SiteId) -> SiteStatus {
     let base =
         SiteStatus { incarnation: member.incarnation, missed: member.missed, waiting_for, next, ..empty(site, state) };
     let Some(r) = s.report(site) else { return base };
-    let waiting_for =
-        if base.waiting_for.is_empty() { r.progress.waiting_for.clone() } else { base.waiting_for.clone() };
+    // What its trainer said last says nothing once the run is over.
+    let told = if state == SiteState::Finished { String::new() } else { r.progress.waiting_for.clone() };
+    let waiting_for = if base.waiting_for.is_empty() { told } else { base.waiting_for.clone() };
     SiteStatus {
         attempt: r.gang.attempt,
         workers_ready: r.gang.workers_ready,

@@ -86,16 +86,6 @@ impl World {
         self.memory = fold(self, now);
     }
 
-    /// The history was read again, whole.
-    pub fn reread(&mut self, view: View, now: Millis) {
-        let members: Vec<SiteId> = view.members().keys().cloned().collect();
-        self.view = Some(view);
-        for site in members {
-            self.add_site(site, now);
-        }
-        self.memory = fold(self, now);
-    }
-
     /// A record was appended, durably. Applies it to the view; on an error nothing changed, and the record must not have
     /// been written.
     pub fn appended(&mut self, record: &Record, now: Millis) -> Result<(), Violation> {

@@ -6,7 +6,7 @@ pub mod gang;
 pub mod process;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use coalition_courier::{Courier, Input};
 use coalition_protocol::{RunId, SiteId};
@@ -23,6 +23,9 @@ use gang::{Gang, GangOptions};
 
 /// How often a site that has nothing to say tells the hub that it is there. Well below the shortest grace (1 s in tests).
 const HEARTBEAT: Duration = Duration::from_millis(250);
+
+/// What a writer staged and did not finish for so long was left by one that was killed: an orphan ends within a second.
+const STAGED: Duration = Duration::from_mins(1);
 
 /// What all sites of a runner share.
 #[derive(Clone, Debug)]
@@ -71,6 +74,11 @@ impl Site {
         let folder = layout.store(site);
         let store = Store::open(&Location::Folder(folder.clone()))
             .map_err(|e| LocalError::Write { path: folder, what: e.to_string() })?;
+        if let Some(before) = SystemTime::now().checked_sub(STAGED)
+            && let Err(e) = store.sweep_staged(before).await
+        {
+            tracing::warn!(%site, "what killed writers left stays: {e}");
+        }
         let token = random_hex()?;
         let (gateway, gateway_url) = listen().await?;
         let (exchange, endpoint) = listen().await?;
