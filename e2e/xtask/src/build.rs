@@ -69,11 +69,22 @@ impl Builder {
         }
     }
 
-    /// Builds the two programs people use and returns the folder they lie in.
+    /// Builds the two programs people use, and the harness that judges them, and returns the folder they lie in. All in one
+    /// call: each other choice of packages would compile their dependencies again.
     pub fn programs(&self) -> Result<PathBuf> {
         say::line("building kubectl-coalition and coalition-trainer");
         let mut cargo = self.cargo();
-        cargo.args(["build", "--locked", "-p", "coalition-cli", "-p", "coalition-trainer"]);
+        cargo.args([
+            "build",
+            "--locked",
+            "-p",
+            "coalition-cli",
+            "-p",
+            "coalition-trainer",
+            "-p",
+            "coalition-e2e",
+            "--bins",
+        ]);
         proc::run(&mut cargo, "build the programs")?;
         Ok(target_dir().join("debug"))
     }

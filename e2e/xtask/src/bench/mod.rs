@@ -129,12 +129,9 @@ impl Lab {
     }
 }
 
-/// Builds the two programs and the harness; returns the harness and the folder of the programs.
+/// The harness and the folder of the programs, built.
 pub fn harness(builder: &Builder) -> Result<(PathBuf, PathBuf)> {
     let programs = builder.programs()?;
-    let mut cargo = builder.cargo();
-    cargo.args(["build", "--locked", "-p", "coalition-e2e", "--bin", "coalition-e2e"]);
-    proc::run(&mut cargo, "build the harness")?;
     Ok((programs.join("coalition-e2e"), programs))
 }
 

@@ -1,7 +1,6 @@
 //! The end of the quick start: what was learnt, beside what counting alone learns; a sample; where things lie; what next.
 
 use super::shown;
-use crate::build::Builder;
 use crate::{proc, say};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -12,12 +11,11 @@ use std::process::Command;
 const PROMPT: &str = "pub fn new(";
 
 /// Prints everything.
-pub fn show(builder: &Builder, programs: &Path, run: &Path, data: &Path) -> Result<()> {
+pub fn show(programs: &Path, run: &Path, data: &Path) -> Result<()> {
     say::title("4 of 5: what it learnt");
-    let mut cargo = builder.cargo();
-    cargo.args(["run", "--quiet", "--locked", "-p", "coalition-e2e", "--bin", "coalition-e2e", "--", "learnt"]);
-    cargo.arg(run).arg(data);
-    let said: Value = serde_json::from_str(&proc::capture(&mut cargo, "judge what was learnt")?)
+    let mut judge = Command::new(programs.join("coalition-e2e"));
+    judge.arg("learnt").arg(run).arg(data);
+    let said: Value = serde_json::from_str(&proc::capture(&mut judge, "judge what was learnt")?)
         .context("the judge of the run printed no JSON")?;
     for line in table(&said)?.into_iter().chain(returns(&said)) {
         say::line(&line);

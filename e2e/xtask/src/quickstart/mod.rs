@@ -108,7 +108,7 @@ fn whole(builder: &Builder, dir: &Path, size: &Size) -> Result<()> {
     local.args(["--kill", &format!("{LOST_SITE}@{}", size.lost)]).current_dir(root());
     shown(&mut local, "train")?;
 
-    closing::show(builder, &programs, &run, &data)
+    closing::show(&programs, &run, &data)
 }
 
 /// Shows a command and runs it.
