@@ -34,6 +34,15 @@ pub fn generate(args: Generate) -> Result<u8, Failure> {
     let bad = |what: String| Failure::new(exit::CONFIG, what);
     let run: RunId = args.run.parse().map_err(|e| bad(format!("--run: {e}")))?;
     let location: Location = args.store.parse()?;
+    if let Location::Folder(folder) = &location
+        && !folder.is_dir()
+    {
+        // Opening a store makes its folder; a mistyped name shall leave nothing behind.
+        return Err(bad(format!(
+            "--store {}: there is no such folder: name a site's store, the folder above `runs`",
+            args.store
+        )));
+    }
     let store = BlockingStore::open(&location)?;
     let known = store.wait(run_checkpoint::list(store.store(), &run))?;
     let list = || known.iter().map(Seq::to_string).collect::<Vec<_>>().join(", ");
