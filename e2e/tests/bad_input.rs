@@ -247,7 +247,7 @@ fn a_stop_ends_and_resume_goes_on(#[case] kill_a_site: bool) {
     let mut run = Run::prepare(folder.path(), &Small { rounds: 4, ..Small::default() }).unwrap().with(&["--plain"]);
     run = run.with(&["--step-pause", "20"]);
     run.start().unwrap();
-    run.until("a round", Duration::from_secs(60), |v| v.last_round().0 >= 1).unwrap();
+    run.until("a round", Duration::from_mins(1), |v| v.last_round().0 >= 1).unwrap();
     if kill_a_site {
         let mut fault = Command::new(programs::cli().unwrap());
         fault.args(["fault", "kill", "south"]).arg(run.dir());
