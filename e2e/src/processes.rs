@@ -36,6 +36,7 @@ pub fn of(dir: &Path) -> Result<Vec<Process>> {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
         // A process that ends while it is looked at is not one of the run's any more.
         let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
+        // The command line ends with a zero byte, which makes an empty last word.
         let words: Vec<String> = line.split(|b| *b == 0).map(|w| String::from_utf8_lossy(w).into_owned()).collect();
         if !words.iter().any(|w| w.contains(&dir)) || is_zombie(pid) {
             continue;
@@ -47,7 +48,7 @@ pub fn of(dir: &Path) -> Result<Vec<Process>> {
             ("coalition-trainer", Some("work")) => Role::Worker,
             _ => continue,
         };
-        all.push(Process { role, pid, line: words.join(" ") });
+        all.push(Process { role, pid, line: words.join(" ").trim_end().to_owned() });
     }
     all.sort();
     Ok(all)
