@@ -169,9 +169,15 @@ impl Runner {
             return Err(self.no_site(site));
         }
         let store = self.setup.layout.store(site);
-        tokio::task::spawn_blocking(move || match std::fs::remove_dir_all(&store) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LocalError::write(&store, &e)),
-            _ => Ok(()),
+        // Out of the way in one step: a write of the site that is still under way would else fill a folder that is being
+        // emptied.
+        let lost = store.with_extension(format!("lost-{}", random_hex()?));
+        tokio::task::spawn_blocking(move || {
+            let gone = std::fs::rename(&store, &lost).and_then(|()| std::fs::remove_dir_all(&lost));
+            match gone {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(LocalError::write(&store, &e)),
+                _ => Ok(()),
+            }
         })
         .await
         .map_err(|e| LocalError::Bug(e.to_string()))?
