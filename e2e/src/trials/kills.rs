@@ -19,7 +19,7 @@ const BOUND: Duration = Duration::from_mins(5);
 
 /// Two sites, one of them two workers.
 pub fn several_sites(seed: u64, folder: &Path) -> Result<Value> {
-    let small = Small { rounds: 10, ..Small::default() };
+    let small = Small { rounds: 30, ..Small::default() };
     let mut run = Run::prepare(folder, &small)?;
     let kills = disturb(&mut run, &mut Dice::new(seed))?;
     run.finish(BOUND).with_context(|| format!("after {kills:?}"))?;
@@ -34,7 +34,7 @@ pub fn several_sites(seed: u64, folder: &Path) -> Result<Value> {
 
 /// One site with two workers: bit-equal to the undisturbed run.
 pub fn one_site(seed: u64, folder: &Path) -> Result<Value> {
-    let small = Small { sites: 1, rounds: 14, ..Small::default() };
+    let small = Small { sites: 1, rounds: 40, ..Small::default() };
     let mut calm = Run::prepare(&folder.join("calm"), &small)?;
     calm.start()?;
     calm.finish(BOUND).context("the undisturbed run")?;
