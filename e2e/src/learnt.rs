@@ -5,9 +5,11 @@ use crate::rundir::RunDir;
 use crate::{audit, yardstick};
 use anyhow::{Context, Result};
 use coalition_data::Samples;
+use coalition_protocol::history::Commit;
 use coalition_protocol::{Seq, keys};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -26,6 +28,12 @@ pub struct Learnt {
     pub after: f64,
     /// The record whose state `after` was measured on.
     pub after_seq: u64,
+    /// Rounds committed.
+    pub rounds: usize,
+    /// What each site had in them.
+    pub sites: Vec<Share>,
+    /// Rounds after which so many sites reported the digest that the history fixed, by that number.
+    pub agreed_by: BTreeMap<usize, usize>,
     /// How processes that were lost came back, in the order of their logs.
     pub returns: Vec<Return>,
     /// Bytes that committed work was fed, and the counting models fitted on them.
@@ -36,6 +44,18 @@ pub struct Learnt {
     pub store: PathBuf,
     /// The checkpoint's folder.
     pub checkpoint: PathBuf,
+}
+
+/// What a site had in the rounds of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Share {
+    /// The site.
+    pub site: String,
+    /// Rounds committed with its contribution.
+    pub contributed: usize,
+    /// The longest it stood still between an offer and the commit it then applied, seconds.
+    pub longest_wait: f64,
 }
 
 /// A gang that came back after it had lost a process.
@@ -62,13 +82,29 @@ pub fn read(run: &RunDir, samples: &Samples) -> Result<Learnt> {
     let view = run.view()?;
     let account = audit::account(&run.records()?)?;
     // From the logs, not from the run's status: the last commit is measured after the run has ended.
-    let (mut all, mut returns) = (Vec::new(), Vec::new());
+    let (mut all, mut returns, mut sites) = (Vec::new(), Vec::new(), Vec::new());
+    let contributed = |site: &str| {
+        let has = |commit: &Commit| match commit {
+            Commit::Outer(outer) => outer.included.iter().any(|i| i.key.site.as_str() == site),
+            Commit::Genesis | Commit::Step(_) => false,
+        };
+        view.commits().filter(|(.., commit)| has(commit)).count()
+    };
     for site in run.sites()? {
         let path = run.path().join("sites").join(&site).join("logs/worker-0.log");
         let log = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         all.extend(measured(&log));
         returns.extend(returned(&log, &site));
+        sites.push(Share { contributed: contributed(&site), longest_wait: longest_wait(&log), site });
     }
+    let mut agreed_by = BTreeMap::new();
+    let rounds = view.commits().filter(|(.., commit)| !matches!(commit, Commit::Genesis));
+    let rounds = rounds
+        .inspect(|(seq, ..)| {
+            let confirmers = view.state(*seq).map_or(0, |(_, confirmers)| confirmers.len());
+            *agreed_by.entry(confirmers).or_default() += 1;
+        })
+        .count();
     let (Some(first), Some(last)) = (all.iter().min_by_key(|m| m.seq), all.iter().max_by_key(|m| m.seq)) else {
         anyhow::bail!("no trainer of {} has measured held-out text yet", run.path().display());
     };
@@ -79,6 +115,9 @@ pub fn read(run: &RunDir, samples: &Samples) -> Result<Learnt> {
         before: first.bits_per_byte,
         after: last.bits_per_byte,
         after_seq: last.seq,
+        rounds,
+        sites,
+        agreed_by,
         returns,
         counted: yardstick::measure(samples, &account.used, WINDOWS)?,
         checkpoint: store.join(keys::checkpoint(view.run(), seq)),
@@ -98,6 +137,26 @@ fn returned(log: &str, site: &str) -> impl Iterator<Item = Return> {
         let how = line["how"].as_str().filter(|how| *how != "fresh")?;
         Some(Return { site: site.to_owned(), how: how.to_owned(), step: line["step"].as_u64()? })
     })
+}
+
+/// The longest time between an offer and the application of a commit after it, in the log of a site's first worker. A
+/// restart in between begins anew: what it cost is told elsewhere.
+fn longest_wait(log: &str) -> f64 {
+    let (mut offered, mut longest) = (None, 0);
+    for line in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let now = line["ms"].as_u64();
+        match line["event"].as_str() {
+            Some("offered") => offered = now,
+            Some("applied") => {
+                if let (Some(from), Some(to)) = (offered.take(), now) {
+                    longest = longest.max(to.saturating_sub(from));
+                }
+            }
+            Some("started") => offered = None,
+            _ => {}
+        }
+    }
+    longest as f64 / 1000.0
 }
 
 /// The measurements in a trainer's log.
@@ -125,6 +184,18 @@ fn newest_checkpoint(run: &RunDir) -> Result<(String, Seq)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_wait_lies_between_an_offer_and_its_commit() {
+        let line = |event: &str, ms: u64| format!("{{\"event\":\"{event}\",\"ms\":{ms}}}\n");
+        let log = [("started", 0), ("offered", 1000), ("applied", 1400), ("offered", 3000), ("evaluated", 8000)]
+            .map(|(event, ms)| line(event, ms))
+            .concat();
+        assert!((longest_wait(&log) - 0.4).abs() < 1e-9);
+        assert!((longest_wait(&(log.clone() + &line("applied", 8500))) - 5.5).abs() < 1e-9);
+        let restarted = log + &line("started", 8100) + &line("applied", 8500);
+        assert!((longest_wait(&restarted) - 0.4).abs() < 1e-9);
+    }
 
     #[test]
     fn measurements_are_found_among_other_lines() {

@@ -1,14 +1,11 @@
 //! `coalition-e2e`: the harness as a program. `cargo xtask` calls it, and so may a person who wants one trial again.
 
-use anyhow::{Context, Result, bail};
-use coalition_data::dataset::{Dataset, Verify};
-use coalition_data::samples::Samples;
+use anyhow::{Context, Result};
 use coalition_e2e::rundir::RunDir;
 use coalition_e2e::{audit, learnt, programs, restart, trials, wait};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 const USAGE: &str = "usage:
@@ -43,27 +40,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// The samples that the run in `dir` draws from `data`, as its genesis record says.
-fn samples(run: &RunDir, data: PathBuf) -> Result<Samples> {
-    let view = run.view()?;
-    let genesis = view.genesis();
-    let dataset = Dataset::open(&data, Verify::Small).context("the data cannot be opened")?;
-    let length = usize::try_from(genesis.sequence_length).context("the sequence length")?;
-    let samples = Samples::new(Arc::new(dataset), length, genesis.seed).context("the data has no such samples")?;
-    if samples.per_pass() != genesis.samples_per_pass {
-        bail!(
-            "{} has {} samples a pass, the run was begun with {}: it is other data",
-            data.display(),
-            samples.per_pass(),
-            genesis.samples_per_pass
-        );
-    }
-    Ok(samples)
-}
-
 fn run_audit(dir: &Path, data: &Path) -> Result<()> {
     let run = RunDir::new(dir);
-    let samples = samples(&run, data.to_owned())?;
+    let samples = run.samples(data)?;
     let records = run.records()?;
     let account = audit::account(&records)?;
     let checked = audit::batch_hashes(&records, &samples)?;
@@ -101,7 +80,7 @@ fn run_learn(manifest: &Path, data: &Path, options: &[&str]) -> Result<()> {
 
 fn run_learnt(dir: &Path, data: &Path) -> Result<()> {
     let run = RunDir::new(dir);
-    let samples = samples(&run, data.to_owned())?;
+    let samples = run.samples(data)?;
     let found = learnt::read(&run, &samples)?;
     println!("{}", serde_json::to_string(&found).context("not a number")?);
     Ok(())

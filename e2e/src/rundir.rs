@@ -2,11 +2,14 @@
 //! what is documented, so that a test sees what a person with `cat` would see.
 
 use anyhow::{Context, Result, bail};
+use coalition_data::dataset::{Dataset, Verify};
+use coalition_data::samples::Samples;
 use coalition_protocol::history::View;
 use coalition_protocol::messages::SiteReport;
 use coalition_protocol::sign::SignedRecord;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A run's folder.
 #[derive(Clone, Debug)]
@@ -58,6 +61,24 @@ impl RunDir {
     /// Whether record `seq` stands.
     pub fn has_record(&self, seq: u64) -> bool {
         self.0.join("hub/history").join(format!("{seq:08}.json")).is_file()
+    }
+
+    /// The samples that the run draws from the dataset in `data`, as its genesis record says.
+    pub fn samples(&self, data: &Path) -> Result<Samples> {
+        let view = self.view()?;
+        let genesis = view.genesis();
+        let dataset = Dataset::open(data, Verify::Small).context("the data cannot be opened")?;
+        let length = usize::try_from(genesis.sequence_length).context("the sequence length")?;
+        let samples = Samples::new(Arc::new(dataset), length, genesis.seed).context("the data has no such samples")?;
+        if samples.per_pass() != genesis.samples_per_pass {
+            bail!(
+                "{} has {} samples a pass, the run was begun with {}: it is other data",
+                data.display(),
+                samples.per_pass(),
+                genesis.samples_per_pass
+            );
+        }
+        Ok(samples)
     }
 
     /// What follows from the records: every link, signature and transition is checked on the way.

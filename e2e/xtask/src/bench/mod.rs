@@ -53,7 +53,7 @@ struct Bench {
 
 const BENCHES: &[Bench] = &[
     Bench { name: "train-step", what: train_step::WHAT, rounds: ROUNDS, run: train_step::run },
-    Bench { name: "restart", what: restart::WHAT, rounds: ROUNDS, run: restart::run },
+    Bench { name: "restart", what: restart::WHAT, rounds: restart::ROUNDS, run: restart::run },
     Bench { name: "learning", what: learning::WHAT, rounds: learning::SEEDS, run: learning::run },
 ];
 

@@ -17,7 +17,7 @@ pub fn show(programs: &Path, run: &Path, data: &Path) -> Result<()> {
     judge.arg("learnt").arg(run).arg(data);
     let said: Value = serde_json::from_str(&proc::capture(&mut judge, "judge what was learnt")?)
         .context("the judge of the run printed no JSON")?;
-    for line in table(&said)?.into_iter().chain(returns(&said)) {
+    for line in table(&said)?.into_iter().chain(rounds(&said)).chain(returns(&said)) {
         say::line(&line);
     }
 
@@ -58,6 +58,28 @@ fn table(said: &Value) -> Result<Vec<String>> {
     ])
 }
 
+/// What each site had in the rounds, and how many sites told the same digest of the state after each.
+fn rounds(said: &Value) -> Vec<String> {
+    let all = &said["rounds"];
+    let mut lines = vec![format!("{all} rounds were committed:")];
+    for share in said["sites"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        lines.push(format!(
+            "  {:<6} had a part in {} of them; its longest wait for a commit was {:.1} s",
+            share["site"].as_str().unwrap_or("?"),
+            share["contributed"],
+            share["longestWait"].as_f64().unwrap_or(f64::NAN)
+        ));
+    }
+    for (sites, rounds) in said["agreedBy"].as_object().into_iter().flatten() {
+        lines.push(match sites.as_str() {
+            "0" => format!("  after {rounds} of them nobody has told a digest of the state"),
+            "1" => format!("  after {rounds} of them one site told the state's digest, the other being away or behind"),
+            n => format!("  after {rounds} of them {n} sites told the same digest of the state"),
+        });
+    }
+    lines
+}
+
 /// How the lost site came back.
 fn returns(said: &Value) -> Vec<String> {
     let all = said["returns"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -96,6 +118,15 @@ fn next(programs: &Path, checkpoint: &str, run: &Path) -> Vec<String> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn rounds_are_told_by_site_and_by_agreement() {
+        let site = |name: &str, n: u64| json!({"site": name, "contributed": n, "longestWait": 5.04});
+        let said = json!({"rounds": 9, "sites": [site("north", 9), site("south", 6)], "agreedBy": {"1": 2, "2": 7}});
+        let text = rounds(&said).join("\n");
+        assert!(text.contains("north  had a part in 9 of them; its longest wait for a commit was 5.0 s"), "{text}");
+        assert!(text.contains("after 7 of them 2 sites told the same digest"), "{text}");
+    }
 
     #[test]
     fn the_verdict_follows_the_numbers() {

@@ -2,12 +2,15 @@
 //!
 //! The choice depends on the lock file alone, so every machine with the same lock trains on the same bytes: every package of
 //! this platform gives its own sources, in the order of names, each up to the same limit, so that no single large package
-//! makes up the text.
+//! makes up the text. Of a package in several versions only the newest counts: files that hardly differ, one trained on and
+//! one held out, would make the figures of every model better than they are.
 
 use crate::build::root;
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -69,22 +72,35 @@ fn packages() -> Result<Vec<Vec<Source>>> {
         .other_options(["--locked", "--filter-platform", "x86_64-unknown-linux-gnu"].map(str::to_owned))
         .exec()
         .context("cargo could not list the packages of the build")?;
-    let mut found: Vec<_> = metadata
-        .packages
-        .iter()
-        // Packages with a source come from a registry; ours have none.
-        .filter(|package| package.source.is_some())
-        .filter_map(|p| Some((format!("{}-{}", p.name, p.version), p.manifest_path.parent()?.as_std_path().to_owned())))
-        .collect();
-    found.sort();
-    found
+    // Packages with a source come from a registry; ours have none.
+    let found = metadata.packages.iter().filter(|package| package.source.is_some());
+    let found =
+        found.filter_map(|p| Some((p.name.to_string(), (p.version.clone(), p.manifest_path.parent()?.as_std_path()))));
+    newest(found)
         .into_iter()
-        .map(|(name, folder)| {
+        .map(|(name, (version, folder))| {
             let mut sources = Vec::new();
-            walk(&folder.join("src"), &format!("{name}/src"), &mut sources)?;
+            walk(&folder.join("src"), &format!("{name}-{version}/src"), &mut sources)?;
             Ok(sources)
         })
         .collect()
+}
+
+/// The highest version of each name, in the order of names.
+fn newest<V: Ord>(all: impl Iterator<Item = (String, V)>) -> BTreeMap<String, V> {
+    let mut kept = BTreeMap::new();
+    for (name, version) in all {
+        match kept.entry(name) {
+            Entry::Vacant(none) => {
+                none.insert(version);
+            }
+            Entry::Occupied(mut known) if *known.get() < version => {
+                known.insert(version);
+            }
+            Entry::Occupied(_) => {}
+        }
+    }
+    kept
 }
 
 fn walk(folder: &Path, name: &str, sources: &mut Vec<Source>) -> Result<()> {
@@ -144,6 +160,13 @@ mod tests {
         assert_eq!((chosen.len(), bytes), (12, 1020), "20 of the small one, five files of each large one");
         assert_eq!(choose(&packages, 1_000_000).len(), 102, "everything fits");
         assert!(choose(&packages, 5).is_empty());
+    }
+
+    #[test]
+    fn of_several_versions_the_newest_counts() {
+        let all = [("syn", 2), ("syn", 3), ("rand", 9), ("syn", 1)].map(|(name, v)| (name.to_owned(), v));
+        let kept: Vec<_> = newest(all.into_iter()).into_iter().collect();
+        assert_eq!(kept, [("rand".to_owned(), 9), ("syn".to_owned(), 3)]);
     }
 
     #[test]
