@@ -5,9 +5,10 @@
 
 use crate::cache::Cache;
 use crate::setup::libtorch;
-use crate::{need, proc, say};
+use crate::{build_folder, need, proc, say};
 use anyhow::Result;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,6 +27,8 @@ pub fn cargo_program() -> OsString {
 pub struct Builder {
     torch: PathBuf,
     build_dir: Option<PathBuf>,
+    /// Keeps other clones out of the build folder while this program runs.
+    _held: Option<File>,
 }
 
 impl Builder {
@@ -41,7 +44,8 @@ impl Builder {
         } else {
             Some(cache.path(&format!("build-{}", rustc_version()?)))
         };
-        Ok(Self { torch, build_dir })
+        let held = build_dir.as_deref().map(|dir| build_folder::take(dir, root())).transpose()?;
+        Ok(Self { torch, build_dir, _held: held })
     }
 
     /// A cargo command in the clone's root.

@@ -5,6 +5,7 @@
 
 mod bench;
 mod build;
+mod build_folder;
 mod cache;
 mod campaign;
 mod crds;
