@@ -86,7 +86,8 @@ pub fn read(run: &RunDir, samples: &Samples) -> Result<Learnt> {
     let contributed = |site: &str| {
         let has = |commit: &Commit| match commit {
             Commit::Outer(outer) => outer.included.iter().any(|i| i.key.site.as_str() == site),
-            Commit::Genesis | Commit::Step(_) => false,
+            Commit::Step(step) => step.site.as_str() == site,
+            Commit::Genesis => false,
         };
         view.commits().filter(|(.., commit)| has(commit)).count()
     };

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-LENGTH, BATCH, WINDOWS = 256, 16, 64
+LENGTH, BATCH, WINDOWS = 256, 8, 64
 LR, WARMUP, DECAY_SHARE = 3e-3, 131_072, 0.3
 
 
