@@ -55,24 +55,31 @@ pub fn after(store: &BlockingStore, view: &View, before: &OuterState, outer: &Ou
 impl Source<'_> {
     /// The state after `target`, if the store has what it takes. A damaged object counts as absent, and is told.
     pub fn at(&self, target: Seq) -> Result<Option<OuterState>, Stop> {
-        Ok(self.best_of_bases(target)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
+        Ok(self.best_of_bases(target, |_| true)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
+    }
+
+    /// The same, from bases whose state is fixed only: one that this site wrote itself proves nothing about its own value.
+    pub fn proved(&self, target: Seq) -> Result<Option<OuterState>, Stop> {
+        let fixed = |base: Seq| self.view.state(base).is_some();
+        Ok(self.best_of_bases(target, fixed)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
     }
 
     /// The newest state that can be reached, with its commit. The initial state always can.
     pub fn farthest(&self) -> Result<(Seq, OuterState), Stop> {
         let end = self.view.last_commit().0;
-        self.best_of_bases(end)?.ok_or_else(|| {
+        self.best_of_bases(end, |_| true)?.ok_or_else(|| {
             Failure::new(exit::CHECKPOINT, "no state of the run can be reached, not even the initial one").into()
         })
     }
 
-    /// Tries bases from the newest down, and takes the first that replays furthest, up to `target`.
-    fn best_of_bases(&self, target: Seq) -> Result<Option<(Seq, OuterState)>, Stop> {
+    /// Tries bases that count from the newest down, and takes the first that replays furthest, up to `target`.
+    fn best_of_bases(&self, target: Seq, counts: impl Fn(Seq) -> bool) -> Result<Option<(Seq, OuterState)>, Stop> {
         let run = self.view.run();
         let bases = self.store.wait(run_checkpoint::list(self.store.store(), run))?;
         let known: Vec<Seq> = self.view.commits().map(|(s, ..)| s).collect();
         let mut best: Option<(Seq, OuterState)> = None;
-        for base in bases.into_iter().rev().filter(|b| *b <= target && known.contains(b)).map(Some).chain([None]) {
+        let fit = |b: &Seq| *b <= target && known.contains(b) && counts(*b);
+        for base in bases.into_iter().rev().filter(fit).map(Some).chain([None]) {
             let (at, state) = match base {
                 Some(seq) => match self.store.wait(run_checkpoint::load(self.store.store(), run, seq, self.layout)) {
                     Ok((_, state)) => (seq, state),
