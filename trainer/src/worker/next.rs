@@ -297,4 +297,4 @@ fn train(s: &Situation<'_>, o: &Outside<'_>) -> Action {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

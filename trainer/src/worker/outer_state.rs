@@ -132,3 +132,46 @@ impl Source<'_> {
         Ok((at, state))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use coalition_protocol::record::{Body, State};
+    use coalition_protocol::{Digest, Epoch};
+    use coalition_store::Location;
+    use coalition_store::run_checkpoint::RunCheckpoint;
+
+    use super::*;
+    use crate::worker::next::tests::world::{World, site};
+
+    #[test]
+    fn a_base_that_nobody_agreed_on_proves_nothing() {
+        let mut w = World::new(&["a", "b"]);
+        // Another initial state than the one below, so that only the base can give one.
+        w.fix_state();
+        w.plan(&["a", "b"]);
+        let seq = w.commit(&["a", "b"]);
+        let layout = VectorLayout::new([("x", vec![4096])]).unwrap();
+        let state = OuterState::initial(vec![1.0; 4096]);
+        let store = BlockingStore::open(&Location::Memory).unwrap();
+        let base = RunCheckpoint {
+            run: w.view.run(),
+            epoch: Epoch(1),
+            seq,
+            tokens: 1,
+            spec: Digest::ZERO,
+            layout: &layout,
+            state: &state,
+            config: &serde_json::json!({}),
+            extra: &[],
+        };
+        store.wait(run_checkpoint::save(store.store(), &base)).unwrap();
+        let initial = layout.zeros();
+        let from = |view: &View| {
+            let source = Source { store: &store, view, layout: &layout, initial: &initial };
+            [source.at(seq), source.proved(seq)].map(|found| found.unwrap().is_some())
+        };
+        assert_eq!(from(&w.view), [true, false], "this site may have written it of a wrong state");
+        w.append(Body::State(State { of: seq, digest: state.digest(), confirmers: vec![site("a")] }));
+        assert_eq!(from(&w.view), [true, true]);
+    }
+}

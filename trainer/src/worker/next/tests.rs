@@ -1,5 +1,5 @@
 //! The judgement, without network, files or tensors: legal histories on one side, the expected action on the other.
-mod world;
+pub(in crate::worker) mod world;
 
 use coalition_protocol::bits::BatchHash;
 use coalition_protocol::messages::Desired;
