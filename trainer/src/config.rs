@@ -53,6 +53,31 @@ pub struct TestSwitches {
     /// Sleeps so many milliseconds after every inner step, so that a test can kill at a chosen step of a tiny model.
     #[serde(default)]
     pub step_pause_millis: u64,
+    /// Flips a bit of the outer state once, as failing memory would.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flip: Option<Flip>,
+}
+
+/// One flipped bit: the highest of the mantissa of a chunk's first element, so that no later sum rounds it away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Flip {
+    /// After the commit of this round.
+    pub round: u64,
+    /// In this chunk of the list that is reported: θ's come first, then u's.
+    pub chunk: usize,
+    /// When.
+    pub when: When,
+}
+
+/// When a bit is flipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum When {
+    /// Before the digest is taken: this state is wrong.
+    Computed,
+    /// After it: the states that follow are wrong, and this one, kept, cannot put them right.
+    Kept,
 }
 
 impl TestSwitches {

@@ -84,6 +84,21 @@ pub fn shift(x: &mut [f32], theta: &[f32], next_theta: &[f32]) -> Result<(), Out
     Ok(())
 }
 
+/// x ← right + (x − wrong) where θ was wrong: what a site trained stays, on the θ it should have stood on (D17). Not
+/// [`shift`]: from x = wrong this gives `right` to the bit, however far off `wrong` was. Where no finite number comes out,
+/// x ← right.
+pub fn rebase(x: &mut [f32], wrong: &[f32], right: &[f32]) -> Result<(), OuterError> {
+    same("the wrong θ", x.len(), wrong.len())?;
+    same("the right θ", x.len(), right.len())?;
+    for ((x, wrong), right) in x.iter_mut().zip(wrong).zip(right) {
+        if wrong.to_bits() != right.to_bits() {
+            let moved = right + (*x - wrong);
+            *x = if moved.is_finite() { moved } else { *right };
+        }
+    }
+    Ok(())
+}
+
 /// Checks that this thread keeps subnormals and rounds each operation: a library that sets flush-to-zero would make this
 /// site disagree with all others.
 pub fn check() -> Result<(), OuterError> {

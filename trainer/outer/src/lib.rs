@@ -11,8 +11,8 @@ pub mod layout;
 pub mod norm;
 pub mod state;
 
-pub use arithmetic::{Weighted, apply, difference, shift};
+pub use arithmetic::{Weighted, apply, difference, rebase, shift};
 pub use contribution::ContributionManifest;
 pub use error::OuterError;
 pub use layout::{Tensor, VectorLayout};
-pub use state::OuterState;
+pub use state::{OuterState, Vector};

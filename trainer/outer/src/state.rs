@@ -5,7 +5,7 @@ use coalition_protocol::{Digest, Seq};
 use crate::arithmetic::{Weighted, apply};
 use crate::{OuterError, chunks};
 
-/// Parameters and momentum after a commit; equal bits at every site. Immutable: a step makes a new one.
+/// Parameters and momentum after a commit; equal bits at every site. A step makes a new one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OuterState {
     theta: Vec<f32>,
@@ -70,29 +70,47 @@ impl OuterState {
         StateReport { of, digest: Digest::over(&chunks), chunks, reproduced: false }
     }
 
-    /// Chunk `n` of the list of [`OuterState::chunks`], computed anew from the state before and the contributions: θ's
-    /// chunks come first, then u's. None beyond the end. A site that finds another digest than its own reloads (D17).
-    pub fn recompute_chunk(
-        &self,
-        n: usize,
-        contributions: &[Weighted<'_>],
-        lr: f64,
-        momentum: f64,
-    ) -> Result<Option<Digest>, OuterError> {
-        let count = chunks::count(self.theta.len());
-        if n >= 2 * count {
-            return Ok(None);
-        }
-        let range = chunks::range(self.theta.len(), n % count);
-        let mut parts = Vec::with_capacity(contributions.len());
-        for c in contributions {
-            let Some(delta) = c.delta.get(range.clone()) else {
-                let got = c.delta.len();
-                return Err(OuterError::Length { what: "a contribution".to_owned(), expected: self.theta.len(), got });
-            };
-            parts.push(Weighted { delta, tokens: c.tokens });
-        }
-        let (theta, u) = apply(&self.theta[range.clone()], &self.u[range], &parts, lr, momentum)?;
-        Ok(Some(chunks::digest_of_chunk(if n < count { &theta } else { &u })))
+    /// Chunk `k` of θ and of u alone, as a state of its own: what one chunk of a successor is computed from (D17). Empty
+    /// beyond the end.
+    #[must_use]
+    pub fn piece(&self, k: usize) -> Self {
+        let range = chunks::range(self.theta.len(), k);
+        Self { theta: self.theta[range.clone()].to_vec(), u: self.u[range].to_vec() }
     }
+
+    /// Where chunk `n` of the list of [`OuterState::chunks`] lies: its vector and its number there. None beyond the end.
+    pub const fn place(&self, n: usize) -> Option<(Vector, usize)> {
+        let count = chunks::count(self.theta.len());
+        match n {
+            _ if n < count => Some((Vector::Theta, n)),
+            _ if n < 2 * count => Some((Vector::Momentum, n - count)),
+            _ => None,
+        }
+    }
+
+    /// Exchanges chunk `n` of the list of [`OuterState::chunks`] for the one in `piece`, a [`OuterState::piece`] of the same
+    /// number. The one change a state allows, for a state found wrong (D17).
+    pub fn replace_chunk(&mut self, n: usize, piece: &Self) -> Result<(), OuterError> {
+        let bad = |expected, got| OuterError::Length { what: format!("a piece for chunk {n}"), expected, got };
+        let Some((vector, k)) = self.place(n) else { return Err(bad(0, piece.theta.len())) };
+        let range = chunks::range(self.theta.len(), k);
+        let (to, from) = match vector {
+            Vector::Theta => (&mut self.theta, &piece.theta),
+            Vector::Momentum => (&mut self.u, &piece.u),
+        };
+        if from.len() != range.len() {
+            return Err(bad(range.len(), from.len()));
+        }
+        to[range].copy_from_slice(from);
+        Ok(())
+    }
+}
+
+/// One of the two vectors of an outer state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vector {
+    /// θ.
+    Theta,
+    /// u.
+    Momentum,
 }

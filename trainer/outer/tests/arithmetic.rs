@@ -1,7 +1,8 @@
 //! D15 and D18 against an independent slow twin: every operation in f64, rounded to f32 once. For +, −, × of two f32 this
 //! is the correctly rounded result (f64 has more than 2·24 + 2 bits), whatever the compiler did to the fast version.
 #![allow(clippy::unwrap_used)]
-use coalition_outer::{OuterError, OuterState, Weighted, apply, arithmetic, chunks, difference, shift};
+use coalition_outer::layout::CHUNK;
+use coalition_outer::{OuterError, OuterState, Vector, Weighted, apply, arithmetic, chunks, difference, rebase, shift};
 use proptest::prelude::*;
 
 fn mul(a: f32, b: f32) -> f32 {
@@ -117,24 +118,54 @@ fn late_work_is_shifted_by_what_the_state_moved() {
     assert_eq!(difference(&[1.0, 2.0], &[0.25, 3.0]).unwrap(), [0.75, -1.0]);
 }
 
-// Two chunks and a bit: recomputing one chunk gives what the whole step gave, and only a changed chunk differs.
+// Two chunks and a bit: one chunk computed alone is that chunk of the whole step, also over two steps in a row, and only a
+// changed chunk differs and is exchanged.
 #[test]
-fn chunks_of_a_step_can_be_checked_one_by_one() {
-    let n = 2 * coalition_outer::layout::CHUNK + 4096;
+fn chunks_of_a_step_can_be_computed_one_by_one() {
+    let n = 2 * CHUNK + 4096;
     let v = |k: u64| (0..n as u64).map(|i| ((i * 31 + k * 7) % 1009) as f32 / 1009.0 - 0.5).collect::<Vec<f32>>();
     let before = OuterState::new(v(1), v(2)).unwrap();
     let (a, b) = (v(3), v(4));
-    let w = [Weighted { delta: &a, tokens: 5 }, Weighted { delta: &b, tokens: 11 }];
-    let after = before.after(&w, 0.7, 0.9).unwrap();
+    let part = |r: std::ops::Range<usize>| {
+        let [a, b] = [(&a, 5), (&b, 11)].map(|(d, tokens)| Weighted { delta: &d[r.clone()], tokens });
+        [a, b]
+    };
+    let once = before.after(&part(0..n), 0.7, 0.9).unwrap();
+    let after = once.after(&part(0..n), 0.7, 0.9).unwrap();
     let list = after.chunks();
     assert_eq!(list.len(), 6);
-    for (k, d) in list.iter().enumerate() {
-        assert_eq!(before.recompute_chunk(k, &w, 0.7, 0.9).unwrap(), Some(*d), "chunk {k}");
+    for k in 0..3 {
+        let w = part(chunks::range(n, k));
+        let piece = before.piece(k).after(&w, 0.7, 0.9).unwrap();
+        assert_eq!(piece, once.piece(k));
+        let piece = piece.after(&w, 0.7, 0.9).unwrap();
+        assert_eq!(piece.chunks(), [list[k], list[3 + k]], "chunk {k}");
     }
-    assert_eq!(before.recompute_chunk(6, &w, 0.7, 0.9).unwrap(), None);
+    assert!(before.piece(3).theta().is_empty());
     let (theta, mut u) = after.clone().into_parts();
     u[n - 1] += 1.0;
-    let other = OuterState::new(theta, u).unwrap();
+    let mut other = OuterState::new(theta, u).unwrap();
     assert_eq!(chunks::differing(&list, &other.chunks()), [5]);
     assert_ne!(after.digest(), other.digest());
+    assert_eq!((other.place(1), other.place(5)), (Some((Vector::Theta, 1)), Some((Vector::Momentum, 2))));
+    assert_eq!(other.place(6), None);
+    assert!(other.replace_chunk(6, &after).is_err() && other.replace_chunk(5, &after.piece(1)).is_err());
+    other.replace_chunk(4, &after.piece(1)).unwrap();
+    assert_ne!(other.digest(), after.digest(), "that chunk was right before");
+    other.replace_chunk(5, &after.piece(2)).unwrap();
+    assert_eq!(other.digest(), after.digest());
+}
+
+#[test]
+fn what_was_trained_on_a_wrong_parameter_moves_to_the_right_one() {
+    let wrong = [1e38f32, f32::NAN, f32::INFINITY, 2.0, 0.5];
+    let right = [0.1f32, -3.0, 0.25, 1.0, 0.5];
+    // Nothing trained yet: to the bit.
+    let mut x = wrong;
+    rebase(&mut x, &wrong, &right).unwrap();
+    assert_eq!(bits(&x), bits(&right));
+    let mut x = [1e38f32, 0.0, f32::INFINITY, 2.25, 7.0];
+    rebase(&mut x, &wrong, &right).unwrap();
+    assert_eq!(x, [0.1, -3.0, 0.25, 1.25, 7.0], "work stays, and where θ was right nothing is touched");
+    assert!(rebase(&mut x, &wrong[..1], &right).is_err() && rebase(&mut x, &wrong, &right[..1]).is_err());
 }

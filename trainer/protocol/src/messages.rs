@@ -159,8 +159,18 @@ pub enum Resume {
     Exact,
     /// Site checkpoint, another class: same samples, same curve.
     Reshard,
-    /// Outer state; moments zero, with warm-up.
+    /// Outer state, with the moments that [`Moments`] names.
     Outer,
+}
+
+/// Which moments a gang trains on (D23). A donor's are none of them yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Moments {
+    /// The site's own.
+    Own,
+    /// Zero ones, with Adam count 0: as at the beginning of a run, or after a rejoin, and then with a warm-up.
+    Zero,
 }
 
 /// Live numbers of a gang. Views, never truth.
@@ -193,6 +203,9 @@ pub struct Progress {
     /// How it resumed when this attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resume>,
+    /// The moments it had then, or has since a commit that found them too old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moments: Option<Moments>,
 }
 
 /// A measurement on held-out text.

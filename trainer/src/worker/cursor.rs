@@ -75,9 +75,15 @@ impl Cursor {
         }
     }
 
-    /// At a commit, with moments that were just set to zero.
-    pub fn rejoined(applied: Seq, round: Round, state: Digest) -> Self {
-        Self { applied, round, warmup_left: WARMUP, trained_round: round, ..Self::fresh(state) }
+    /// At a commit, without the inner state that led there (D23), on moments that were saved with the cursor `own`, or on
+    /// zero ones. Only those warm up; own ones go on with what was left of an earlier warm-up. The beginning is no rejoin.
+    pub fn rejoined(applied: Seq, round: Round, state: Digest, own: Option<&Self>) -> Self {
+        let (trained_round, warmup_left) = match own {
+            Some(own) => (own.trained_round, own.warmup_left),
+            None if applied == Seq(0) => (round, 0),
+            None => (round, WARMUP),
+        };
+        Self { applied, round, trained_round, warmup_left, ..Self::fresh(state) }
     }
 
     /// Its mark.

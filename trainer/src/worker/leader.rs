@@ -1,20 +1,24 @@
 //! Rank 0's loop: look at the outside, ask [`next`] what to do, do it, report. It holds the outer state and talks to gateway
 //! and store; judgement is in `next`, arithmetic in `outer`, tensors in `rank`.
 mod acts;
+mod agreement;
 mod commits;
 mod session;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coalition_outer::{OuterState, VectorLayout};
 use coalition_protocol::history::View;
+use coalition_protocol::keys::ContributionKey;
 use coalition_protocol::messages::{Offer, StateReport, StepOffer, StoredCheckpoint, TrainerReport};
 use coalition_protocol::{Digest, Seq, SiteId, exit};
 use coalition_spec::RunSpec;
 use coalition_store::log::{LogWriter, SiteEntry};
 use coalition_store::{BlockingStore, StoreError};
 
+use agreement::Kept;
 pub use session::{Ground, lead};
 
 use super::cursor::Cursor;
@@ -24,6 +28,7 @@ use super::progress::Meter;
 use super::rank::{Done, Rank};
 use super::report::Reporter;
 use super::watch::{Seen, Watch};
+use crate::config::Flip;
 use crate::failure::{Failure, Stop};
 
 /// Between looks while nothing happens; a change of the view ends a pause at once.
@@ -72,8 +77,11 @@ pub struct Leader<'a, 'b> {
     cursor: Cursor,
     outer: OuterState,
     state: StateReport,
-    /// O of before the applied commit, until the digest of the state after it is fixed (D17).
-    before: Option<OuterState>,
+    before: Option<Kept>,
+    /// What was held when nothing here could put a contradicted state right.
+    helpless: Option<Arc<BTreeSet<ContributionKey>>>,
+    /// Test switch.
+    flip: Option<Flip>,
     saved: Option<(Cursor, SiteEntry)>,
     saved_at: Instant,
     offered: Option<Offered>,
@@ -113,11 +121,6 @@ impl Leader<'_, '_> {
             }
             let action = {
                 let stored = self.stored.keys().copied().collect();
-                let differs = |d| d != self.cursor.state;
-                let refuted = view.state(self.cursor.applied).is_some_and(|(fixed, _)| differs(fixed));
-                let told = |r: &StateReport| r.of == self.cursor.applied && differs(r.digest);
-                let disagreement =
-                    !self.state.reproduced && (refuted || site_run.disagreement.iter().any(|(_, r)| told(r)));
                 let outside = Outside {
                     view: &view,
                     desired: site_run.desired,
@@ -129,8 +132,8 @@ impl Leader<'_, '_> {
                     store_lost: seen.store_lost,
                     held: &seen.held,
                     save: &site_run.save,
-                    disagreement,
-                    refuted,
+                    disagreement: self.disputed(&view, &site_run, &seen.held),
+                    refuted: self.refuted(&view).is_some(),
                     terminate: self.terminate,
                 };
                 next(&self.situation(&stored), &outside)
@@ -147,7 +150,7 @@ impl Leader<'_, '_> {
         }
     }
 
-    fn situation<'s>(&'s self, stored: &'s std::collections::BTreeSet<Seq>) -> Situation<'s> {
+    fn situation<'s>(&'s self, stored: &'s BTreeSet<Seq>) -> Situation<'s> {
         Situation {
             site: &self.site,
             fence: self.fence,
@@ -218,7 +221,11 @@ impl Leader<'_, '_> {
         self.looked_for_bases = Instant::now();
         match super::checkpointing::stored(self.store, view) {
             Ok(found) => {
-                self.stored = found.into_iter().map(|c| (c.seq, c)).collect();
+                let found = found.into_iter().map(|c| (c.seq, c)).collect();
+                if self.stored != found {
+                    self.helpless = None;
+                }
+                self.stored = found;
                 Ok(())
             }
             Err(e) if e.is_transient() => Ok(()),

@@ -95,7 +95,7 @@ pub enum Action {
     Apply(Seq),
     /// Go to the run checkpoint of this commit: what lies between cannot be applied here.
     Jump(Seq),
-    /// Compute the applied state once more (D17).
+    /// Look into the applied state, chunk by chunk (D17).
     Reproduce,
     /// Write the run checkpoint of this commit, the applied one.
     Store(Seq),
@@ -123,11 +123,18 @@ pub fn next(s: &Situation<'_>, o: &Outside<'_>) -> Action {
     if o.refuted && !o.disagreement {
         // Nothing may be built on it. Only bases with the state that was fixed count as stored.
         let at = s.cursor.applied;
-        let waiting = || Action::Wait(format!("a run checkpoint of record {at} or later: its own state differs"));
+        let waiting = || match o.view.ended() {
+            Some(_) => Action::Leave(Leave::Finished),
+            None => Action::Wait(format!("a run checkpoint of record {at} or later: its own state differs")),
+        };
         return s.stored.range(at..).next_back().copied().map_or_else(waiting, Action::Jump);
     }
     if o.store_lost {
         return Action::Wait("its store was lost: waiting to be assigned anew".to_owned());
+    }
+    if o.disagreement {
+        // Before anything newer is applied: nothing is built on a state in doubt.
+        return Action::Reproduce;
     }
     if let Some((seq, round, commit)) = o.view.commits().find(|(seq, ..)| *seq > s.cursor.applied) {
         return match advance(s, o, seq, round, commit) {
@@ -135,9 +142,6 @@ pub fn next(s: &Situation<'_>, o: &Outside<'_>) -> Action {
             Action::Wait(_) if o.view.ended().is_some() => Action::Leave(Leave::Finished),
             action => action,
         };
-    }
-    if o.disagreement {
-        return Action::Reproduce;
     }
     // Measured first: once the last checkpoint stands, the run may end before a measurement is heard.
     if evaluation_due(s, o) {
@@ -293,4 +297,4 @@ fn train(s: &Situation<'_>, o: &Outside<'_>) -> Action {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -55,24 +55,31 @@ pub fn after(store: &BlockingStore, view: &View, before: &OuterState, outer: &Ou
 impl Source<'_> {
     /// The state after `target`, if the store has what it takes. A damaged object counts as absent, and is told.
     pub fn at(&self, target: Seq) -> Result<Option<OuterState>, Stop> {
-        Ok(self.best_of_bases(target)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
+        Ok(self.best_of_bases(target, |_| true)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
+    }
+
+    /// The same, from bases whose state is fixed only: one that this site wrote itself proves nothing about its own value.
+    pub fn proved(&self, target: Seq) -> Result<Option<OuterState>, Stop> {
+        let fixed = |base: Seq| self.view.state(base).is_some();
+        Ok(self.best_of_bases(target, fixed)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
     }
 
     /// The newest state that can be reached, with its commit. The initial state always can.
     pub fn farthest(&self) -> Result<(Seq, OuterState), Stop> {
         let end = self.view.last_commit().0;
-        self.best_of_bases(end)?.ok_or_else(|| {
+        self.best_of_bases(end, |_| true)?.ok_or_else(|| {
             Failure::new(exit::CHECKPOINT, "no state of the run can be reached, not even the initial one").into()
         })
     }
 
-    /// Tries bases from the newest down, and takes the first that replays furthest, up to `target`.
-    fn best_of_bases(&self, target: Seq) -> Result<Option<(Seq, OuterState)>, Stop> {
+    /// Tries bases that count from the newest down, and takes the first that replays furthest, up to `target`.
+    fn best_of_bases(&self, target: Seq, counts: impl Fn(Seq) -> bool) -> Result<Option<(Seq, OuterState)>, Stop> {
         let run = self.view.run();
         let bases = self.store.wait(run_checkpoint::list(self.store.store(), run))?;
         let known: Vec<Seq> = self.view.commits().map(|(s, ..)| s).collect();
         let mut best: Option<(Seq, OuterState)> = None;
-        for base in bases.into_iter().rev().filter(|b| *b <= target && known.contains(b)).map(Some).chain([None]) {
+        let fit = |b: &Seq| *b <= target && known.contains(b) && counts(*b);
+        for base in bases.into_iter().rev().filter(fit).map(Some).chain([None]) {
             let (at, state) = match base {
                 Some(seq) => match self.store.wait(run_checkpoint::load(self.store.store(), run, seq, self.layout)) {
                     Ok((_, state)) => (seq, state),
@@ -123,5 +130,48 @@ impl Source<'_> {
             }
         }
         Ok((at, state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coalition_protocol::record::{Body, State};
+    use coalition_protocol::{Digest, Epoch};
+    use coalition_store::Location;
+    use coalition_store::run_checkpoint::RunCheckpoint;
+
+    use super::*;
+    use crate::worker::next::tests::world::{World, site};
+
+    #[test]
+    fn a_base_that_nobody_agreed_on_proves_nothing() {
+        let mut w = World::new(&["a", "b"]);
+        // Another initial state than the one below, so that only the base can give one.
+        w.fix_state();
+        w.plan(&["a", "b"]);
+        let seq = w.commit(&["a", "b"]);
+        let layout = VectorLayout::new([("x", vec![4096])]).unwrap();
+        let state = OuterState::initial(vec![1.0; 4096]);
+        let store = BlockingStore::open(&Location::Memory).unwrap();
+        let base = RunCheckpoint {
+            run: w.view.run(),
+            epoch: Epoch(1),
+            seq,
+            tokens: 1,
+            spec: Digest::ZERO,
+            layout: &layout,
+            state: &state,
+            config: &serde_json::json!({}),
+            extra: &[],
+        };
+        store.wait(run_checkpoint::save(store.store(), &base)).unwrap();
+        let initial = layout.zeros();
+        let from = |view: &View| {
+            let source = Source { store: &store, view, layout: &layout, initial: &initial };
+            [source.at(seq), source.proved(seq)].map(|found| found.unwrap().is_some())
+        };
+        assert_eq!(from(&w.view), [true, false], "this site may have written it of a wrong state");
+        w.append(Body::State(State { of: seq, digest: state.digest(), confirmers: vec![site("a")] }));
+        assert_eq!(from(&w.view), [true, true]);
     }
 }

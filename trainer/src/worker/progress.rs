@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use coalition_protocol::messages::{Progress, Resume};
+use coalition_protocol::messages::{Moments, Progress, Resume};
 use coalition_protocol::{Real, Round};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -58,11 +58,12 @@ pub struct Meter {
     bar: Option<ProgressBar>,
     waiting_since: Option<Instant>,
     resumed: Resume,
+    moments: Moments,
 }
 
 impl Meter {
     /// For a run with a budget of `budget` tokens.
-    pub fn new(budget: u64, resumed: Resume) -> Self {
+    pub fn new(budget: u64, resumed: Resume, moments: Moments) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(budget);
             let shape = "{msg} {wide_bar} {human_pos}/{human_len} tokens {eta}";
@@ -71,7 +72,7 @@ impl Meter {
             }
             bar
         });
-        Self { newest: VecDeque::new(), loss: None, stepped: false, bar, waiting_since: None, resumed }
+        Self { newest: VecDeque::new(), loss: None, stepped: false, bar, waiting_since: None, resumed, moments }
     }
 
     /// A step was done; `committed` tokens are committed.
@@ -111,6 +112,12 @@ impl Meter {
         }
     }
 
+    /// The moments were set to zero at a commit.
+    pub fn zeroed(&mut self) {
+        self.moments = Moments::Zero;
+        emit("zeroed", Nothing {});
+    }
+
     fn speed(&self) -> f64 {
         let seconds: f64 = self.newest.iter().map(|(d, _)| d.as_secs_f64()).sum();
         let tokens: u64 = self.newest.iter().map(|(_, t)| t).sum();
@@ -139,6 +146,7 @@ impl Meter {
             waiting_for: waiting_for.to_owned(),
             non_finite: cursor.non_finite,
             resumed: Some(self.resumed),
+            moments: Some(self.moments),
         }
     }
 }

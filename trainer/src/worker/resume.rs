@@ -1,11 +1,13 @@
 //! Where a new attempt goes on from (D22): the newest site checkpoint, exactly or on another class; else the outer state,
-//! with moments from zero (D23); else the beginning. Must not know decisions.
+//! with moments of its own if they are young, else from zero (D23); else the beginning. Must not know decisions.
+mod moments;
+
 use std::collections::BTreeMap;
 
 use coalition_outer::{OuterState, VectorLayout};
 use coalition_protocol::history::View;
-use coalition_protocol::messages::Resume;
-use coalition_protocol::{Digest, Seq, exit};
+use coalition_protocol::messages::{Moments, Resume};
+use coalition_protocol::{Digest, Round, Seq, exit};
 use coalition_store::log::{CommitLog, LogName, LogWriter, SiteEntry};
 use coalition_store::tensors::Tensor;
 use coalition_store::{BlockingStore, StoreError};
@@ -30,6 +32,8 @@ pub struct Restored {
     pub saved: Option<(Cursor, SiteEntry)>,
     /// How.
     pub how: Resume,
+    /// On which moments.
+    pub moments: Moments,
 }
 
 #[derive(Serialize)]
@@ -63,29 +67,38 @@ pub fn resume(place: &Place<'_>, body: &mut Body) -> Result<Restored, Stop> {
     body.trainer.init(place.seed);
     let initial = body.trainer.params().to_vec();
     let source = Source { store: place.store, view: place.view, layout: place.layout, initial: &initial };
+    let mut unreached = Vec::new();
     for entry in writer.kept().to_vec() {
         match from_checkpoint(place, &log, &entry, &source, body) {
             Ok(Some((cursor, outer, how))) => {
                 let saved = Some((cursor.clone(), entry));
-                return Ok(Restored { log: writer, cursor, outer, saved, how });
+                return Ok(Restored { log: writer, cursor, outer, saved, how, moments: Moments::Own });
             }
-            Ok(None) => {}
-            Err(Attempted::Damaged(message)) => {
-                tracing::warn!("site checkpoint {} is passed by: {message}", entry.n);
-                emit("damaged", Damaged { what: format!("site checkpoint {}", entry.n), message: &message });
-            }
+            Ok(None) => unreached.push(entry),
+            Err(Attempted::Damaged(message)) => passed_by(&entry, &message),
             Err(Attempted::Stop(s)) => return Err(s),
         }
     }
     let (seq, outer) = source.farthest()?;
+    let round = place.view.commits().find(|(s, ..)| *s == seq).map_or(Round(0), |(_, round, _)| round);
     body.trainer.set_params(outer.theta())?;
-    body.trainer.reset_moments();
-    let state = outer.digest();
-    let (cursor, how) = match place.view.commits().find(|(s, ..)| *s == seq) {
-        Some((seq, round, _)) if seq > Seq(0) => (Cursor::rejoined(seq, round, state), Resume::Outer),
-        _ => (Cursor::fresh(state), Resume::Fresh),
+    let own = moments::own(place, &log, &unreached, round)?;
+    let moments = if let Some(own) = &own {
+        body.trainer.set_moments(&own.m, &own.v, own.adam_count)?;
+        Moments::Own
+    } else {
+        body.trainer.reset_moments();
+        Moments::Zero
     };
-    Ok(Restored { log: writer, cursor, outer, saved: None, how })
+    let cursor = Cursor::rejoined(seq, round, outer.digest(), own.as_ref().map(|o| &o.cursor));
+    let how = if seq == Seq(0) { Resume::Fresh } else { Resume::Outer };
+    Ok(Restored { log: writer, cursor, outer, saved: None, how, moments })
+}
+
+/// A checkpoint that cannot be used is told, and the next one is tried.
+fn passed_by(entry: &SiteEntry, message: &str) {
+    tracing::warn!("site checkpoint {} is passed by: {message}", entry.n);
+    emit("damaged", Damaged { what: format!("site checkpoint {}", entry.n), message });
 }
 
 enum Attempted {

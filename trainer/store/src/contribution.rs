@@ -1,7 +1,7 @@
 //! Contributions in a store, own and fetched (run-state D12, D13): create-only, never two different ones under one name.
 //! Knows nothing of who may make or hold one.
 use bytes::Bytes;
-use coalition_outer::{ContributionManifest, contribution};
+use coalition_outer::{ContributionManifest, chunks, contribution};
 use coalition_protocol::keys::{self, ContributionKey};
 use coalition_protocol::{Digest, Epoch, Incarnation, RunId, Seq};
 
@@ -53,6 +53,31 @@ pub async fn load(
     let delta =
         m.decode(&data).map_err(|e| StoreError::damaged(store.name(), &at, "the data its manifest describes", e))?;
     Ok((m, delta))
+}
+
+/// Reads chunk `n` of a contribution without the rest, and proves it: manifest against `expected`, the chunk against the
+/// manifest (D17). Whether all of it is finite was proved when it was taken into the store (D13).
+pub async fn chunk(
+    store: &Store,
+    run: &RunId,
+    key: &ContributionKey,
+    expected: Digest,
+    n: usize,
+) -> Result<Vec<f32>, StoreError> {
+    let (m, _) = manifest(store, run, key, Some(expected)).await?;
+    let at = manifest::key(&keys::contribution(run, key), keys::CONTRIBUTION_DATA);
+    let damaged = |expected: String, got: String| StoreError::damaged(store.name(), &at, expected, got);
+    let range = chunks::range(m.elements as usize, n);
+    let Some(digest) = m.chunks.get(n).filter(|_| !range.is_empty()) else {
+        return Err(damaged(format!("a chunk {n}"), format!("{} elements", m.elements)));
+    };
+    let (start, len) = (range.start as u64 * 4, range.len() as u64 * 4);
+    let data = store.get_range(&at, start, len).await.map_err(|e| manifest::missing_is_damage(e, store, &at))?;
+    let got = Digest::of(&data);
+    if got != *digest {
+        return Err(damaged(format!("chunk {n} with digest {digest}"), got.to_string()));
+    }
+    chunks::elements(&data).ok_or_else(|| damaged("whole f32".to_owned(), format!("{} bytes", data.len())))
 }
 
 /// Reads the raw data of a contribution; only its length is checked. For serving it to others, who check it themselves.

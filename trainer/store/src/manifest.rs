@@ -143,17 +143,6 @@ pub async fn read_group(
     Ok(out)
 }
 
-/// Reads one tensor without the rest of its file, and compares it with its own digest.
-pub async fn read_tensor(store: &Store, folder: &str, entry: &TensorEntry) -> Result<Tensor, StoreError> {
-    let at = key(folder, &entry.file);
-    let data = store.get_range(&at, entry.offset, entry.bytes).await.map_err(|e| missing_is_damage(e, store, &at))?;
-    let got = Digest::of(&data);
-    if got != entry.blake3 {
-        return Err(StoreError::digest(store.name(), &at, entry.blake3, got));
-    }
-    Ok(Tensor { name: entry.name.clone(), dtype: entry.dtype, shape: entry.shape.clone(), data })
-}
-
 /// A file that a manifest lists and the store does not hold.
 pub fn missing_is_damage(error: StoreError, store: &Store, key: &str) -> StoreError {
     if error.is_not_found() {

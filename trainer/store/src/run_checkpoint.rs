@@ -89,12 +89,17 @@ pub async fn save(store: &Store, checkpoint: &RunCheckpoint<'_>) -> Result<RunMa
     match manifest(store, checkpoint.run, checkpoint.seq).await {
         Err(e @ StoreError::Damaged { .. }) => {
             tracing::warn!("run checkpoint {} is written anew: {e}", checkpoint.seq);
-            let folder = keys::checkpoint(checkpoint.run, checkpoint.seq);
-            store.delete(&manifest::key(&folder, manifest::NAME)).await?;
+            unmake(store, checkpoint.run, checkpoint.seq).await?;
             write(store, checkpoint).await
         }
         _ => Err(taken),
     }
+}
+
+/// Removes the manifest of a base, so that it stands for nothing and can be written anew: for one whose manifest is damaged,
+/// or whose state was found to be wrong (D17).
+pub async fn unmake(store: &Store, run: &RunId, seq: Seq) -> Result<(), StoreError> {
+    store.delete(&manifest::key(&keys::checkpoint(run, seq), manifest::NAME)).await
 }
 
 async fn write(store: &Store, checkpoint: &RunCheckpoint<'_>) -> Result<RunManifest, StoreError> {

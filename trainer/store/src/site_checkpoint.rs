@@ -218,9 +218,4 @@ impl CommitLog {
         }
         Ok(Loaded { manifest, groups })
     }
-
-    /// Reads one tensor of a site checkpoint, compared with its own digest.
-    pub async fn load_tensor(&self, entry: &SiteEntry, tensor: &TensorEntry) -> Result<Tensor, StoreError> {
-        manifest::read_tensor(&self.store, &folder(&self.name, entry.n, entry.manifest), tensor).await
-    }
 }

@@ -79,12 +79,6 @@ impl Store {
         &self.name
     }
 
-    /// Where an object or folder of a folder store lies on disk, for telling a person. `None` for other stores.
-    pub fn local_path(&self, key: &str) -> Option<PathBuf> {
-        key::path(key).ok()?;
-        self.folder.as_ref().map(|f| f.join(key))
-    }
-
     pub(crate) fn sort(&self, key: &str, error: object_store::Error) -> StoreError {
         StoreError::sort(&self.name, key, error)
     }

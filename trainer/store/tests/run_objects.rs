@@ -1,35 +1,21 @@
-//! Run checkpoints, contributions, opening entries, garbage: whole or not there, and proved when read.
+//! Run checkpoints, opening entries, garbage: whole or not there, and proved when read.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use coalition_outer::{ContributionManifest, OuterState, VectorLayout, contribution as outer};
-use coalition_protocol::bits::BatchHash;
-use coalition_protocol::keys::ContributionKey;
-use coalition_protocol::{Attempt, Digest, Epoch, Incarnation, RunId, Seq};
+use coalition_outer::{OuterState, VectorLayout};
+use coalition_protocol::{Attempt, Digest, Epoch, Incarnation, Seq};
 use coalition_store::garbage::{self, Roots};
 use coalition_store::log::CommitLog;
 use coalition_store::run_checkpoint::{self, RunCheckpoint};
 use coalition_store::{Location, Store, StoreError, contribution, opening};
-use common::{Dying, checkpoint, log_name};
-use object_store::memory::InMemory;
-use object_store::{ObjectStore, ObjectStoreExt};
+use common::{Dying, checkpoint, contributed, key, log_name, memory, run};
+use object_store::ObjectStoreExt;
 use safetensors::SafeTensors;
-
-fn memory() -> (Arc<dyn ObjectStore>, Store) {
-    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    let store = Store::from_object_store(inner.clone(), "memory");
-    (inner, store)
-}
-
-fn run() -> RunId {
-    "run".parse().unwrap()
-}
 
 fn layout() -> VectorLayout {
     VectorLayout::new([("model.norm.weight", vec![17]), ("lm_head.weight", vec![5, 1000])]).unwrap()
@@ -84,7 +70,7 @@ async fn a_base_comes_back_to_the_bit_and_has_the_names_transformers_wants() {
         assert_eq!(run_checkpoint::newest_base(&store, &run(), Seq(at)).await.unwrap(), expected.map(Seq));
     }
     // As a person finds it on disk, read by the library alone.
-    let folder = store.local_path("runs/run/checkpoints/00000008").unwrap();
+    let folder = dir.path().join("runs/run/checkpoints/00000008");
     let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
     let model = SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(model.tensor("lm_head.weight").unwrap().shape(), [5, 1000]);
@@ -182,65 +168,6 @@ async fn one_flipped_bit_in_a_base_is_found() {
     }
     assert_eq!(found, 3, "model, momentum, manifest");
     run_checkpoint::load(&store, &run(), Seq(8), &layout).await.unwrap();
-}
-
-fn key(plan: u64) -> ContributionKey {
-    let site = "delta".parse().unwrap();
-    ContributionKey { site, epoch: Epoch(1), incarnation: Incarnation(3), plan: Seq(plan), fragment: 0, entry: 4 }
-}
-
-fn contributed(plan: u64, scale: f32) -> (ContributionManifest, Bytes) {
-    let delta: Vec<f32> = (0..8192).map(|n| n as f32 * scale).collect();
-    let m = ContributionManifest::describe(key(plan), &delta, 100, vec![], BatchHash(7)).unwrap();
-    (m, outer::encode(&delta).into())
-}
-
-#[tokio::test]
-async fn a_contribution_is_one_thing_under_its_name() {
-    let (inner, store) = memory();
-    let (m, data) = contributed(5, 0.5);
-    let digest = contribution::put(&store, &run(), &m, data.clone()).await.unwrap();
-    assert_eq!(digest, m.digest().unwrap());
-    assert_eq!(contribution::put(&store, &run(), &m, data.clone()).await.unwrap(), digest);
-    let (other, other_data) = contributed(5, 0.25);
-    let e = contribution::put(&store, &run(), &other, other_data).await.unwrap_err();
-    assert!(matches!(e, StoreError::AlreadyExists { .. }), "{e}");
-    let (back, delta) = contribution::load(&store, &run(), &key(5), Some(digest)).await.unwrap();
-    assert_eq!((back, delta[8191]), (m.clone(), 8191.0 * 0.5));
-    assert_eq!(contribution::list(&store, &run()).await.unwrap(), [key(5)]);
-    let e = contribution::load(&store, &run(), &key(5), Some(Digest::ZERO)).await.unwrap_err();
-    assert!(matches!(e, StoreError::Damaged { .. }), "{e}");
-    assert!(contribution::manifest(&store, &run(), &key(6), None).await.unwrap_err().is_not_found());
-
-    for (name, e) in [("data.bin", 100), ("manifest.json", 2)] {
-        let at = format!("runs/run/contributions/{}/{name}", key(5));
-        let good = store.get(&at, 1 << 20).await.unwrap();
-        let mut bad = good.to_vec();
-        bad[e] ^= 1;
-        inner.put(&at.as_str().into(), Bytes::from(bad).into()).await.unwrap();
-        let e = contribution::load(&store, &run(), &key(5), Some(digest)).await.unwrap_err();
-        assert!(matches!(&e, StoreError::Damaged { key, .. } if *key == at), "{e}");
-        inner.put(&at.as_str().into(), good.into()).await.unwrap();
-    }
-    inner.delete(&format!("runs/run/contributions/{}/data.bin", key(5)).into()).await.unwrap();
-    let e = contribution::load(&store, &run(), &key(5), Some(digest)).await.unwrap_err();
-    assert!(matches!(e, StoreError::Damaged { .. }), "{e}");
-}
-
-#[tokio::test]
-async fn a_contribution_is_there_whole_or_not_at_all() {
-    let (m, data) = contributed(5, 0.5);
-    for late in [false, true] {
-        for calls in 0..3 {
-            let (inner, store) = memory();
-            let outcome = contribution::put(&Dying::store(&inner, calls, late), &run(), &m, data.clone()).await;
-            let listed = contribution::list(&store, &run()).await.unwrap();
-            assert_eq!(listed.is_empty(), contribution::load(&store, &run(), &key(5), None).await.is_err());
-            assert!(outcome.is_err() || !listed.is_empty());
-            contribution::put(&store, &run(), &m, data.clone()).await.unwrap();
-            contribution::load(&store, &run(), &key(5), None).await.unwrap();
-        }
-    }
 }
 
 #[tokio::test]

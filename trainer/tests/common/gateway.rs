@@ -93,7 +93,7 @@ impl Hub {
                 spec: s.spec.clone(),
                 peers: Vec::new(),
                 offers: Vec::new(),
-                disagreement: Vec::new(),
+                disagreement: s.disagreement(),
                 keep: Vec::new(),
                 save: Vec::new(),
                 requires: Vec::new(),
@@ -123,7 +123,7 @@ impl Hub {
             site.held.extend(report.offers.iter().map(|o| o.key.clone()));
             site.report = Some(report.clone());
             if let Some(state) = report.state {
-                s.states.entry(state.of).or_default().insert(id.clone(), state.digest.to_string());
+                s.states.entry(state.of).or_default().insert(id.clone(), state);
             }
         });
         if stale { refuse(409, "StaleFence", "join again") } else { ok(&serde_json::json!({})) }

@@ -1,17 +1,18 @@
-//! A hub and a courier in one small state machine: enough to take real trainer processes through a whole run. It appends
-//! only what `View::apply` accepts, so its runs are legal runs.
+//! A hub and a courier in one small state machine: enough to take real trainer processes through a whole run. What it
+//! appends next is in `records`; here is what it knows, and how a test looks at it and changes it.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use coalition_protocol::history::View;
-use coalition_protocol::keys::{self, ContributionKey};
-use coalition_protocol::messages::{Desired, ExitReport, JoinRequest, TrainerReport};
-use coalition_protocol::record::{Body, End, Genesis, Included, LeftOut, Outcome, Outer, Part, Plan, State, Step};
+use coalition_protocol::keys::ContributionKey;
+use coalition_protocol::messages::{Desired, ExitReport, JoinRequest, StateReport, TrainerReport};
+use coalition_protocol::record::{Assignment, Body, Genesis, Members, Removal};
 use coalition_protocol::sign::{HubKey, SignedRecord};
-use coalition_protocol::{Attempt, Epoch, Incarnation, IntervalSet, RunId, Seq, SiteId};
+use coalition_protocol::{Attempt, Epoch, Incarnation, Round, RunId, Seq, SiteId};
+use coalition_store::{BlockingStore, Location, opening};
 
 #[derive(Debug)]
 pub struct Site {
@@ -33,15 +34,18 @@ pub struct Site {
 
 #[derive(Debug)]
 pub struct State_ {
-    key: HubKey,
+    pub(super) key: HubKey,
     pub chain: Vec<SignedRecord>,
     pub view: View,
     pub spec: serde_json::Value,
     pub sites: BTreeMap<SiteId, Site>,
     pub version: u64,
     pub steps: u64,
-    /// Digests reported for each commit, by site: all must be equal.
-    pub states: BTreeMap<Seq, BTreeMap<SiteId, String>>,
+    /// States reported for each commit, by site: all must be equal, unless the test says that they may differ.
+    pub states: BTreeMap<Seq, BTreeMap<SiteId, StateReport>>,
+    pub may_differ: bool,
+    /// No commit beyond this round.
+    pub hold_at: Option<Round>,
 }
 
 #[derive(Clone)]
@@ -102,6 +106,8 @@ impl Hub {
             version: 1,
             steps: setup.steps,
             states: BTreeMap::new(),
+            may_differ: false,
+            hold_at: None,
         };
         state.advance();
         Self(Arc::new((Mutex::new(state), Condvar::new())))
@@ -136,6 +142,21 @@ impl State_ {
         self.sites.get_mut(id).unwrap()
     }
 
+    /// Retires the incarnation of a site and assigns it anew, in one record; its store is opened for the new one, as its
+    /// courier would.
+    pub fn assign_anew(&mut self, id: &SiteId) {
+        let old = self.sites[id].incarnation;
+        let incarnation = old.next();
+        let open = BlockingStore::open(&Location::Folder(self.sites[id].store.clone())).unwrap();
+        open.wait(opening::open(open.store(), self.view.run(), id, incarnation)).unwrap();
+        self.site(id).incarnation = incarnation;
+        self.append(Body::Members(Members {
+            retired: vec![Removal { site: id.clone(), incarnation: old, reason: "Gone".to_owned() }],
+            joined: vec![Assignment { site: id.clone(), incarnation }],
+            ..Members::default()
+        }));
+    }
+
     pub fn describe(&self) -> String {
         let mut out =
             format!("head {} T {} round {}\n", self.view.head().seq, self.view.tokens(), self.view.last_round());
@@ -147,162 +168,5 @@ impl State_ {
             }
         }
         out
-    }
-
-    fn append(&mut self, body: Body) {
-        let signed = self.key.sign(self.view.next(body)).unwrap();
-        self.view.extend(&signed).unwrap();
-        self.chain.push(signed);
-    }
-
-    /// Appends whatever may be appended.
-    fn advance(&mut self) {
-        while let Some(body) = self.next_record() {
-            self.append(body);
-        }
-    }
-
-    fn present(&self) -> Vec<SiteId> {
-        let alive = |s: &Site| !s.silent && s.desired == Desired::Run;
-        self.sites.iter().filter(|(_, s)| alive(s)).map(|(id, _)| id.clone()).collect()
-    }
-
-    fn next_record(&mut self) -> Option<Body> {
-        if self.view.ended().is_some() {
-            return None;
-        }
-        let (of, round, _) = self.view.last_commit();
-        if self.view.state(of).is_none() {
-            let present = self.present();
-            let found: Vec<_> = present.iter().filter_map(|s| Some((s, self.states.get(&of)?.get(s)?))).collect();
-            if found.len() == present.len() && !found.is_empty() {
-                assert!(found.iter().all(|f| f.1 == found[0].1), "sites disagree about record {of}: {found:?}");
-                let digest = found[0].1.parse().unwrap();
-                return Some(Body::State(State { of, digest, confirmers: present }));
-            }
-        }
-        let budget = self.view.genesis().budget;
-        if self.view.tokens() >= budget {
-            return self.end(of);
-        }
-        let planned: u64 = self.view.open_plans().map(|(_, p)| p.tokens()).sum();
-        if self.view.open_plans().count() < 2 && self.view.tokens() + planned < budget {
-            return Some(Body::Plan(self.plan(planned, budget)));
-        }
-        let (seq, plan) = self.view.current_plan().map(|(s, p)| (s, p.clone()))?;
-        if plan.one_member() {
-            self.step(seq, &plan)
-        } else {
-            self.outer(seq, &plan, round.0 > 0 || self.view.state(of).is_some())
-        }
-    }
-
-    fn plan(&self, planned: u64, budget: u64) -> Plan {
-        let g = self.view.genesis();
-        let rows = g.batch_tokens / g.sequence_length;
-        let mut left = (budget - self.view.tokens() - planned).div_ceil(g.sequence_length);
-        let mut taken = IntervalSet::new();
-        let mut parts = Vec::new();
-        let round = self.view.open_plans().last().map_or(self.view.last_round(), |(_, p)| p.round).next();
-        for (id, s) in &self.sites {
-            let want = (self.steps * rows).min(left);
-            if want == 0 {
-                continue;
-            }
-            left -= want;
-            let ranges = self.view.ledger().next_free(want, &taken);
-            taken = taken.union(&ranges);
-            let inner_steps = want.div_ceil(rows);
-            let tokens = want * g.sequence_length;
-            parts.push(Part { site: id.clone(), incarnation: s.incarnation, inner_steps, ranges, tokens });
-        }
-        let quorum = 1;
-        let tokens_before = self.view.tokens() + planned;
-        Plan { round, tokens_before, budget, parts, stretch: 4, grace_millis: 1000, quorum, norm_limit: None }
-    }
-
-    fn step(&self, seq: Seq, plan: &Plan) -> Option<Body> {
-        let part = &plan.parts[0];
-        let step = self.sites[&part.site].report.as_ref()?.step.clone().filter(|s| s.plan == seq)?;
-        assert_eq!(step.tokens, part.tokens);
-        Some(Body::Step(Step {
-            plan: seq,
-            round: plan.round,
-            site: part.site.clone(),
-            incarnation: part.incarnation,
-            checkpoint: step.checkpoint,
-            state: step.state,
-            used: step.used,
-            batch_hash: step.batch_hash,
-            tokens: self.view.tokens() + step.tokens,
-        }))
-    }
-
-    /// Commits once every site that is not silent has offered; couriers are a copy of files.
-    fn outer(&mut self, seq: Seq, plan: &Plan, may: bool) -> Option<Body> {
-        if !may || self.view.state(self.view.last_commit().0).is_none() {
-            return None;
-        }
-        let mut included = Vec::new();
-        let mut left_out = Vec::new();
-        for part in &plan.parts {
-            let site = &self.sites[&part.site];
-            if site.silent {
-                let missed = self.view.members()[&part.site].missed;
-                let returned = missed >= 1;
-                left_out.push(LeftOut { site: part.site.clone(), incarnation: part.incarnation, returned });
-                continue;
-            }
-            let offer = site.report.as_ref()?.offers.iter().find(|o| o.key.plan == seq)?.clone();
-            included.push(Included {
-                key: offer.key,
-                digest: offer.digest,
-                tokens: offer.tokens,
-                used: offer.used,
-                batch_hash: offer.batch_hash,
-                norm: offer.norm,
-            });
-        }
-        if included.is_empty() {
-            return None;
-        }
-        let run = self.view.run().clone();
-        let makers: BTreeMap<SiteId, PathBuf> =
-            self.sites.iter().map(|(id, s)| (id.clone(), s.store.clone())).collect();
-        for i in &included {
-            let folder = keys::contribution(&run, &i.key);
-            for s in self.sites.values_mut().filter(|s| s.store != makers[&i.key.site]) {
-                copy(&makers[&i.key.site].join(&folder), &s.store.join(&folder));
-                s.held.insert(i.key.clone());
-            }
-        }
-        let tokens = self.view.tokens() + included.iter().map(|i| i.tokens).sum::<u64>();
-        let holders = included.iter().map(|i| i.key.site.clone()).collect();
-        Some(Body::Outer(Outer { plan: seq, round: plan.round, fragment: 0, included, holders, left_out, tokens }))
-    }
-
-    fn end(&self, of: Seq) -> Option<Body> {
-        let (digest, _) = self.view.state(of)?;
-        let stored = |s: &Site| {
-            s.report.as_ref().is_some_and(|r| r.checkpoints.iter().any(|c| c.seq == of && c.state == digest))
-        };
-        let confirmers: Vec<SiteId> = self.present();
-        confirmers.iter().all(|id| stored(&self.sites[id])).then(|| {
-            Body::End(End {
-                outcome: Outcome::Complete,
-                message: String::new(),
-                tokens: self.view.tokens(),
-                of,
-                state: Some(digest),
-                confirmers,
-            })
-        })
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }

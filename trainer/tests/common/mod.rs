@@ -4,6 +4,7 @@ pub mod gateway;
 pub mod http;
 pub mod hub;
 pub mod process;
+pub mod records;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

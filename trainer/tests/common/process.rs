@@ -18,8 +18,20 @@ pub struct Supervisor {
     lines: Arc<(Mutex<Vec<serde_json::Value>>, Condvar)>,
 }
 
-/// Writes the configuration of a worker and starts its supervisor.
+/// Writes the configuration of a worker and starts its supervisor. It pauses for `pause` milliseconds after each step.
 pub fn start(dir: &Path, hub: &Hub, gateway: &str, site: &str, worker: u32, pause: u64) -> Supervisor {
+    start_with(dir, hub, gateway, site, worker, &serde_json::json!({"stepPauseMillis": pause}))
+}
+
+/// The same with any test switches.
+pub fn start_with(
+    dir: &Path,
+    hub: &Hub,
+    gateway: &str,
+    site: &str,
+    worker: u32,
+    test: &serde_json::Value,
+) -> Supervisor {
     let id: SiteId = site.parse().unwrap();
     let (workers, store) = {
         let s = hub.lock();
@@ -31,7 +43,7 @@ pub fn start(dir: &Path, hub: &Hub, gateway: &str, site: &str, worker: u32, paus
     let json = serde_json::json!({
         "run": "tiny", "site": site, "worker": worker, "workers": workers, "gateway": gateway,
         "tokenFile": token, "store": format!("file://{}", store.display()), "data": super::data(), "threads": 1,
-        "test": {"stepPauseMillis": pause},
+        "test": test,
     });
     std::fs::write(&config, json.to_string()).unwrap();
     let mut s = Supervisor { child: None, config, lines: Arc::default() };

@@ -113,8 +113,9 @@ impl Leader<'_, '_> {
                 "jumped"
             }
             Action::Reproduce => {
-                self.reproduce(view)?;
-                "reproduced"
+                self.reproduce(seen, view)?;
+                self.report(seen);
+                return Ok(None);
             }
             Action::Store(seq) => {
                 let stored = save_run(

@@ -1,6 +1,6 @@
-//! Taking part in what was committed: applying records in order, going to a later base, computing a state once more. Every
-//! act may be repeated after a failure. Must not decide which.
-use coalition_outer::{OuterState, chunks, shift};
+//! Taking part in what was committed: applying records in order, going to a later base. Every act may be repeated after a
+//! failure. Must not decide which.
+use coalition_outer::{OuterState, Vector, shift};
 use coalition_protocol::history::{Commit, View};
 use coalition_protocol::record::{Outer, Step};
 use coalition_protocol::{Round, Seq, exit, keys};
@@ -8,11 +8,13 @@ use coalition_store::{StoreError, contribution, run_checkpoint};
 
 use super::Leader;
 use super::acts::Undone;
+use super::agreement::Kept;
+use crate::config::When;
 use crate::failure::{Failure, Stop};
 use crate::worker::cursor::WARMUP;
 use crate::worker::decisions::Decision;
 use crate::worker::effect::{Effect, effect};
-use crate::worker::outer_state::{Source, after};
+use crate::worker::outer_state::after;
 
 impl Leader<'_, '_> {
     pub(super) fn apply(&mut self, view: &View, seq: Seq) -> Result<(), Undone> {
@@ -30,7 +32,7 @@ impl Leader<'_, '_> {
         let next = match after(self.store, view, &self.outer, outer) {
             Ok(next) => next,
             Err(e @ (StoreError::Damaged { .. } | StoreError::NotFound { .. })) => {
-                return self.drop_damaged(view, outer, e);
+                return Err(self.drop_damaged(view, outer, &e)?);
             }
             Err(e) => return Err(e.into()),
         };
@@ -57,7 +59,8 @@ impl Leader<'_, '_> {
     }
 
     /// A contribution that this store holds damaged: without its manifest it is not held, and the courier fetches it again.
-    fn drop_damaged(&mut self, view: &View, outer: &Outer, why: StoreError) -> Result<(), Undone> {
+    /// Gives what the act that found it ends with.
+    pub(super) fn drop_damaged(&self, view: &View, outer: &Outer, why: &StoreError) -> Result<Undone, Undone> {
         tracing::warn!("{why}; it is fetched again from another holder");
         for i in &outer.included {
             let loaded = self.store.wait(contribution::load(self.store.store(), view.run(), &i.key, Some(i.digest)));
@@ -68,7 +71,7 @@ impl Leader<'_, '_> {
                 }
             }
         }
-        Err(Undone::Later(StoreError::Unreachable {
+        Ok(Undone::Later(StoreError::Unreachable {
             store: self.store.store().name().to_owned(),
             key: format!("the contributions to round {}", outer.round),
             reason: why.to_string(),
@@ -95,9 +98,14 @@ impl Leader<'_, '_> {
     }
 
     /// The outer state is now `next`, after `seq`.
-    fn moved_to(&mut self, seq: Seq, round: Round, next: OuterState) {
-        self.before = Some(std::mem::replace(&mut self.outer, next));
-        self.state = self.outer.report(seq);
+    fn moved_to(&mut self, seq: Seq, round: Round, mut next: OuterState) {
+        self.fault(round, When::Computed, &mut next);
+        let report = next.report(seq);
+        self.fault(round, When::Kept, &mut next);
+        let left = Kept::new(std::mem::replace(&mut self.outer, next), std::mem::replace(&mut self.state, report));
+        // What an older commit led from stays until a digest after it is fixed (D4).
+        self.before.get_or_insert(left);
+        self.helpless = None;
         self.cursor.applied = seq;
         self.cursor.round = round;
         self.cursor.state = self.state.digest;
@@ -117,16 +125,27 @@ impl Leader<'_, '_> {
         Ok(())
     }
 
-    fn share_parameters(&mut self) {
+    pub(super) fn share_parameters(&mut self) {
         // State includes parameters; it stays due if it was.
         self.unshared.get_or_insert(Decision::Parameters);
     }
 
     fn reset_moments(&mut self, round: Round) {
+        if self.rank.body.trainer.adam_count() > 0 {
+            self.meter.zeroed();
+        }
         self.rank.body.trainer.reset_moments();
         self.cursor.warmup_left = WARMUP;
         self.cursor.trained_round = round;
         self.unshared = Some(Decision::State { adam_count: 0 });
+    }
+
+    /// A switch of tests: a bit flips once.
+    fn fault(&mut self, round: Round, when: When, state: &mut OuterState) {
+        if let Some(f) = self.flip.take_if(|f| f.round == round.0 && f.when == when) {
+            tracing::warn!("a test flips a bit of chunk {} of the state of round {round}", f.chunk);
+            flip(state, f.chunk);
+        }
     }
 
     pub(super) fn jump(&mut self, view: &View, seq: Seq) -> Result<(), Undone> {
@@ -152,40 +171,16 @@ impl Leader<'_, '_> {
         }
         Ok(())
     }
+}
 
-    /// Computes the applied state once more from what it came from (D17): the same value is confirmed, another is taken.
-    pub(super) fn reproduce(&mut self, view: &View) -> Result<(), Undone> {
-        let applied = self.cursor.applied;
-        let commit = view.commits().find(|(s, ..)| *s == applied).map(|(.., c)| c);
-        let fresh = if let (Some(before), Some(Commit::Outer(o))) = (&self.before, commit) {
-            Some(after(self.store, view, before, o)?)
-        } else {
-            let initial = self.rank.body.initial(self.spec.model.init.seed)?;
-            Source { store: self.store, view, layout: &self.layout, initial: &initial }.at(applied)?
-        };
-        let Some(fresh) = fresh else {
-            return Err(Undone::Later(StoreError::Unreachable {
-                store: self.store.store().name().to_owned(),
-                key: format!("what the state of record {applied} was computed from"),
-                reason: "sites disagree about it, and this one cannot compute it again".to_owned(),
-            }));
-        };
-        let report = fresh.report(applied);
-        let differing = chunks::differing(&report.chunks, &self.state.chunks);
-        if differing.is_empty() {
-            tracing::warn!(
-                "sites disagree about the state of record {applied}; this one computed the same value again"
-            );
-            self.state.reproduced = true;
-            return Ok(());
-        }
-        tracing::warn!("chunks {differing:?} of the state of record {applied} were wrong here and are replaced");
-        let x = self.rank.body.trainer.params_mut();
-        shift(x, self.outer.theta(), fresh.theta()).map_err(Stop::from)?;
-        self.share_parameters();
-        self.cursor.state = report.digest;
-        self.state = report;
-        self.outer = fresh;
-        Ok(())
+fn flip(state: &mut OuterState, n: usize) {
+    let Some((vector, k)) = state.place(n) else { return };
+    let (mut theta, mut u) = state.piece(k).into_parts();
+    let list = if vector == Vector::Theta { &mut theta } else { &mut u };
+    if let Some(x) = list.first_mut() {
+        *x = f32::from_bits(x.to_bits() ^ 1 << 22);
+    }
+    if let Ok(piece) = OuterState::new(theta, u) {
+        let _ = state.replace_chunk(n, &piece);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use coalition_protocol::history::View;
-use coalition_protocol::messages::{Desired, Resume, SiteRun};
+use coalition_protocol::messages::{Desired, Moments, Resume, SiteRun};
 use coalition_protocol::{Digest, exit};
 use coalition_spec::RunSpec;
 use coalition_store::log::LogName;
@@ -28,6 +28,7 @@ use crate::worker::watch::{Seen, Watch};
 #[serde(rename_all = "camelCase")]
 struct Restored {
     how: Resume,
+    moments: Moments,
     applied: u64,
     inner_step: u64,
     step: u64,
@@ -80,6 +81,7 @@ pub fn lead(ground: &Ground<'_>, rank: &mut Rank<'_>, attempt: coalition_protoco
         "restored",
         Restored {
             how: restored.how,
+            moments: restored.moments,
             applied: restored.cursor.applied.0,
             inner_step: restored.cursor.inner_step,
             step: restored.cursor.steps,
@@ -103,12 +105,14 @@ pub fn lead(ground: &Ground<'_>, rank: &mut Rank<'_>, attempt: coalition_protoco
         cursor: restored.cursor,
         outer: restored.outer,
         before: None,
+        helpless: None,
+        flip: ground.config.test.flip,
         saved: restored.saved,
         saved_at: Instant::now(),
         offered: None,
         stored,
         looked_for_bases: Instant::now(),
-        meter: Meter::new(budget, restored.how),
+        meter: Meter::new(budget, restored.how, restored.moments),
         waiting_for: String::new(),
         unshared: Some(Decision::State { adam_count }),
         terminate: false,

@@ -1,5 +1,5 @@
 //! The judgement, without network, files or tensors: legal histories on one side, the expected action on the other.
-mod world;
+pub(in crate::worker) mod world;
 
 use coalition_protocol::bits::BatchHash;
 use coalition_protocol::messages::Desired;
@@ -7,6 +7,7 @@ use coalition_protocol::record::{Body, Void};
 use coalition_protocol::{Attempt, Incarnation, Round, Seq};
 
 use super::*;
+use crate::worker::cursor::WARMUP;
 use crate::worker::effect::{Effect, effect};
 use world::{ROWS, World, key, site};
 
@@ -158,12 +159,37 @@ fn batches_walk_through_the_ranges_in_order() {
 }
 
 #[test]
+fn only_zero_moments_warm_up() {
+    let digest = world::digest();
+    let zero = Cursor::rejoined(Seq(9), Round(5), digest, None);
+    assert_eq!((zero.warmup_left, zero.trained_round), (WARMUP, Round(5)));
+    let mut saved = Cursor { trained_round: Round(4), steps: 77, inner_step: 3, ..Cursor::fresh(digest) };
+    let own = Cursor::rejoined(Seq(9), Round(5), digest, Some(&saved));
+    assert_eq!((own.warmup_left, own.trained_round), (0, Round(4)), "they are as old as they were");
+    assert!(!own.has_work() && own.plan.is_none(), "nothing else comes along");
+    saved.warmup_left = 7;
+    assert_eq!(Cursor::rejoined(Seq(9), Round(5), digest, Some(&saved)).warmup_left, 7, "an unfinished one goes on");
+    assert_eq!(Cursor::rejoined(Seq(0), Round(0), digest, None), Cursor::fresh(digest));
+    let old = |round| saved.stale_at(Round(round));
+    assert_eq!((old(3), old(6), old(7)), (false, false, true));
+}
+
+#[test]
 fn nothing_is_built_on_a_state_that_was_refuted() {
     let mut w = World::new(&["a", "b"]);
     w.fix_state();
     w.plan(&["a", "b"]);
     w.refuted = true;
-    assert!(w.is_waiting());
+    w.disagreement = true;
+    assert_eq!(w.next(), Action::Reproduce, "first it is looked into");
+    let commit = w.commit(&["b"]);
+    w.held.insert(key("b", Seq(2)));
+    assert_eq!(w.next(), Action::Reproduce, "also while a newer commit waits");
+    w.stored.insert(commit);
+    assert_eq!(w.next(), Action::Reproduce);
+    w.stored.clear();
+    w.disagreement = false;
+    assert!(w.is_waiting(), "nothing newer is applied");
     w.stored.insert(Seq(0));
     assert_eq!(w.next(), Action::Jump(Seq(0)));
 }

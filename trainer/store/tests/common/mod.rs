@@ -9,13 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use coalition_protocol::{Digest, Epoch, Incarnation, Seq};
+use coalition_outer::{ContributionManifest, contribution as outer};
+use coalition_protocol::bits::BatchHash;
+use coalition_protocol::keys::ContributionKey;
+use coalition_protocol::{Digest, Epoch, Incarnation, RunId, Seq};
 use coalition_store::log::LogName;
 use coalition_store::site_checkpoint::SiteCheckpoint;
 use coalition_store::tensors::Tensor;
 use coalition_store::{Location, S3, Store};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
@@ -186,4 +190,29 @@ impl ObjectStore for Dying {
         self.check()?;
         self.inner.copy_opts(from, to, options).await
     }
+}
+
+/// A store in memory, and what lies under it.
+pub fn memory() -> (Arc<dyn ObjectStore>, Store) {
+    let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let store = Store::from_object_store(inner.clone(), "memory");
+    (inner, store)
+}
+
+/// The run of all tests.
+pub fn run() -> RunId {
+    "run".parse().unwrap()
+}
+
+/// Name of a contribution to plan `plan`.
+pub fn key(plan: u64) -> ContributionKey {
+    let site = "delta".parse().unwrap();
+    ContributionKey { site, epoch: Epoch(1), incarnation: Incarnation(3), plan: Seq(plan), fragment: 0, entry: 4 }
+}
+
+/// A contribution to it.
+pub fn contributed(plan: u64, scale: f32) -> (ContributionManifest, Bytes) {
+    let delta: Vec<f32> = (0..8192).map(|n| n as f32 * scale).collect();
+    let m = ContributionManifest::describe(key(plan), &delta, 100, vec![], BatchHash(7)).unwrap();
+    (m, outer::encode(&delta).into())
 }

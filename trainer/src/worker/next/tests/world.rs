@@ -34,6 +34,7 @@ pub struct World {
     pub desired: Desired,
     pub fence: Fence,
     pub store_lost: bool,
+    pub disagreement: bool,
     pub refuted: bool,
     pub terminate: bool,
 }
@@ -79,6 +80,7 @@ impl World {
             desired: Desired::Run,
             fence: Fence { epoch: Epoch(1), incarnation: Incarnation(1), attempt: Attempt(1) },
             store_lost: false,
+            disagreement: false,
             refuted: false,
             terminate: false,
         }
@@ -184,7 +186,7 @@ impl World {
             store_lost: self.store_lost,
             held: &self.held,
             save: &[],
-            disagreement: false,
+            disagreement: self.disagreement,
             refuted: self.refuted,
             terminate: self.terminate,
         };
