@@ -7,6 +7,7 @@
 //! This crate must never learn clients, clocks, I/O, async or randomness.
 
 pub mod agreement;
+pub mod budget;
 pub mod checkpoints;
 pub mod commit;
 pub mod decision;

@@ -186,7 +186,7 @@ impl State_ {
             return self.end(of);
         }
         let planned: u64 = self.view.open_plans().map(|(_, p)| p.tokens()).sum();
-        if self.view.open_plans().count() < 2 && self.view.tokens() + planned < budget {
+        if self.view.open_plans().count() < 2 && self.left(budget) > 0 {
             return Some(Body::Plan(self.plan(planned, budget)));
         }
         let (seq, plan) = self.view.current_plan().map(|(s, p)| (s, p.clone()))?;
@@ -197,10 +197,16 @@ impl State_ {
         }
     }
 
+    /// Positions that are neither used nor leased.
+    fn left(&self, budget: u64) -> u64 {
+        let leased: u64 = self.view.ledger().all_leases().map(|(_, l)| l.ranges.len()).sum();
+        budget.div_ceil(self.view.genesis().sequence_length) - self.view.ledger().used().len() - leased
+    }
+
     fn plan(&self, planned: u64, budget: u64) -> Plan {
         let g = self.view.genesis();
         let rows = g.batch_tokens / g.sequence_length;
-        let mut left = (budget - self.view.tokens() - planned).div_ceil(g.sequence_length);
+        let mut left = self.left(budget);
         let mut taken = IntervalSet::new();
         let mut parts = Vec::new();
         let round = self.view.open_plans().last().map_or(self.view.last_round(), |(_, p)| p.round).next();
@@ -214,7 +220,8 @@ impl State_ {
             taken = taken.union(&ranges);
             let inner_steps = want.div_ceil(rows);
             let tokens = want * g.sequence_length;
-            parts.push(Part { site: id.clone(), incarnation: s.incarnation, inner_steps, ranges, tokens });
+            let (site, incarnation, drop_late) = (id.clone(), s.incarnation, false);
+            parts.push(Part { site, incarnation, inner_steps, ranges, tokens, drop_late });
         }
         let quorum = 1;
         let tokens_before = self.view.tokens() + planned;

@@ -90,7 +90,7 @@ impl Chain {
             .map(|s| {
                 let ranges = self.view.ledger().next_free(2, &taken);
                 taken = taken.union(&ranges);
-                Part { site: site(s), incarnation: Incarnation(1), inner_steps: 2, tokens: 2, ranges }
+                Part { site: site(s), incarnation: Incarnation(1), inner_steps: 2, tokens: 2, ranges, drop_late: false }
             })
             .collect();
         self.append(Body::Plan(Plan {

@@ -16,10 +16,15 @@ pub struct Part {
     pub incarnation: Incarnation,
     /// Inner steps h_i.
     pub inner_steps: u64,
-    /// Positions leased to it by this plan, used in rising order.
+    /// Positions leased to it by this plan, used in rising order. Empty if the budget has nothing left for it but its late
+    /// work, or nothing at all: then it waits.
     pub ranges: IntervalSet,
     /// n_i: positions in `ranges` × sequence length.
     pub tokens: u64,
+    /// True if its late work no longer fits into the budget (D11): its earlier leases return with this record, as at a
+    /// second omission (D18), and x ← θ.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drop_late: bool,
 }
 
 /// Π_t (D9). Immutable, issued one round ahead.
