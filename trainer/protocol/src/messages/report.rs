@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Evaluation, Offer, StateReport, StepOffer, StoredCheckpoint};
 use crate::history::Head;
 use crate::keys::ContributionKey;
+use crate::sign::SignedRecord;
 use crate::{Attempt, Digest, Epoch, Incarnation, Real, Round, RunId, Seq, SiteId};
 
 /// How a site resumed (D22, D23).
@@ -137,6 +138,10 @@ pub struct SiteReport {
     /// Records up to this one are mirrored in its store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirrored: Option<Seq>,
+    /// Signed records that this store mirrors after the newest one the hub shows, in order, as many as fit in a page (D7):
+    /// the hub lost them. Empty as long as it did not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<SignedRecord>,
     /// The gang.
     pub gang: GangReport,
     /// Live numbers.
