@@ -1,13 +1,11 @@
 //! The next plan (D9, D11): issued one round ahead, to the members that show the newest state, trimmed to the budget.
-use coalition_protocol::record::{Body, Part, Plan};
+use coalition_protocol::record::{Body, Part, Plan, STRETCH};
 use coalition_protocol::{IntervalSet, Round, SiteId};
 
 use crate::standing::Standing;
 use crate::time::{Millis, seconds};
 use crate::{budget, sizes};
 
-/// D29: while the hub is away a round may be stretched to so many times its length.
-pub const STRETCH: u32 = 4;
 /// The shortest automatic grace, milliseconds (api: max(20 s, predicted transfer × 1.5, 10 % of the round)).
 pub const SHORTEST_GRACE: u64 = 20_000;
 /// Bytes a millisecond a transfer is predicted with while no link was measured: 100 Mbit/s, a modest office line.

@@ -187,8 +187,7 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
     }
     match windows::window(s) {
         _ if windows::apart(s) => {
-            let text =
-                "members reach the hub but not each other; the round is stretched, later the lighter side is set aside";
+            let text = "members reach the hub but not each other; the round waits, later the lighter side is set aside";
             (Phase::FailingOver, Reason::PeersUnreachable, text.to_owned())
         }
         Window::Training | Window::Closed => {

@@ -225,7 +225,7 @@ impl State_ {
         }
         let quorum = 1;
         let tokens_before = self.view.tokens() + planned;
-        Plan { round, tokens_before, budget, parts, stretch: 4, grace_millis: 1000, quorum, norm_limit: None }
+        Plan { round, tokens_before, budget, parts, stretch: 1, grace_millis: 1000, quorum, norm_limit: None }
     }
 
     fn step(&self, seq: Seq, plan: &Plan) -> Option<Body> {

@@ -98,7 +98,7 @@ impl Chain {
             tokens_before: self.view.tokens(),
             budget: 1000,
             parts,
-            stretch: 4,
+            stretch: 1,
             grace_millis: 1000,
             quorum: 1,
             norm_limit: None,

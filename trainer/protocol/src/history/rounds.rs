@@ -1,7 +1,7 @@
 //! Rules and effects of plans and voids (D9, D14).
 use super::apply::{Rule, rule};
 use super::{Commit, View};
-use crate::record::{End, Outcome, Part, Plan, State, Void};
+use crate::record::{End, Outcome, Part, Plan, STRETCH, State, Void};
 use crate::{Round, Seq, SiteId};
 
 impl View {
@@ -19,6 +19,9 @@ impl View {
                 "D9",
                 format!("tokensBefore {} is not {} committed + {in_flight} in flight", p.tokens_before, self.tokens),
             );
+        }
+        if p.stretch != STRETCH {
+            return rule("D29", format!("stretch {}: this build knows leases for {STRETCH} × hᵢ alone", p.stretch));
         }
         if p.parts.is_empty() || p.quorum == 0 || p.quorum as usize > p.parts.len() {
             return rule("D9", format!("quorum {} of {} parts", p.quorum, p.parts.len()));

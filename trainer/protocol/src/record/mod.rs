@@ -7,7 +7,7 @@ mod round;
 use serde::{Deserialize, Serialize};
 
 pub use course::{End, Members, Outcome, Removal, Rewind, Takeover};
-pub use round::{Included, LeaseUse, LeftOut, Outer, Part, Plan, State, Step, Void};
+pub use round::{Included, LeaseUse, LeftOut, Outer, Part, Plan, STRETCH, State, Step, Void};
 
 use crate::canonical::{self, NotCanonical};
 use crate::{Digest, Epoch, Incarnation, Real, RunId, Seq, SiteId};

@@ -39,7 +39,7 @@ pub struct Plan {
     pub budget: u64,
     /// One for each member, ordered by site.
     pub parts: Vec<Part>,
-    /// The longest a round may be stretched, in multiples of h_i (D29).
+    /// The longest a round may be stretched, in multiples of h_i (D29); always [`STRETCH`].
     pub stretch: u32,
     /// Round grace: the length of the offer window and of the hold window, milliseconds on the hub's clock.
     pub grace_millis: u64,
@@ -64,6 +64,12 @@ impl Plan {
         self.parts.iter().map(|p| p.tokens).sum()
     }
 }
+
+/// The one stretch limit of this version (D29): leases are for hᵢ steps, and a site without its hub finishes its round, saves
+/// and waits. Longer leases come with several clusters, where a hub can be away while its sites are up; on one machine hub
+/// and gateway are one process. Readers refuse other values, so that no site of this version is given a lease it would not
+/// use up and no other one trains further than this one.
+pub const STRETCH: u32 = 1;
 
 /// What of one plan's lease a contribution used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,7 +74,7 @@ impl Chain {
             parts,
             tokens_before: self.view.tokens() + self.view.in_flight(),
             budget: self.budget,
-            stretch: 4,
+            stretch: 1,
             grace_millis: 1000,
             quorum: 1,
             norm_limit: None,

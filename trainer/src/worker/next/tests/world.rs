@@ -115,7 +115,7 @@ impl World {
             tokens_before: self.view.tokens() + in_flight,
             budget: 10_000,
             parts,
-            stretch: 4,
+            stretch: 1,
             grace_millis: 1,
             quorum: 1,
             norm_limit: None,
