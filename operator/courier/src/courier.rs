@@ -23,6 +23,10 @@ mod transfers;
 /// Transfers at a time: enough to use a link while one waits, few enough that vectors in memory stay few.
 const TRANSFERS: usize = 4;
 
+/// Bytes of mirrored records in one report: a report is one object, which a cluster's API takes up to 1.5 MiB of, and most
+/// of it is for other things. A record may have 256 KiB, so one fits in any case.
+const PAGE_BYTES: u64 = 256 << 10;
+
 /// How a courier is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -60,6 +64,8 @@ pub struct Findings {
     pub checkpoints: Vec<StoredCheckpoint>,
     /// Records up to this one are mirrored.
     pub mirrored: Option<Seq>,
+    /// Mirrored records after the newest one the hub shows: it lost them (D7).
+    pub records: Vec<SignedRecord>,
     /// What cannot be done just now: (reason, message).
     pub problems: BTreeMap<String, String>,
 }
@@ -79,6 +85,8 @@ pub struct Courier {
     fetcher: Fetcher,
     view: Option<View>,
     mirrored: Option<Seq>,
+    /// The leader's nonce under which the mirror was compared with the hub's history and had nothing more.
+    compared: Option<String>,
     collected: Option<Seq>,
     work: Arc<Mutex<Work>>,
     transfers: JoinSet<()>,
@@ -95,6 +103,7 @@ impl Courier {
             own,
             view: None,
             mirrored: None,
+            compared: None,
             collected: None,
             work: Arc::default(),
             transfers: JoinSet::new(),
@@ -136,6 +145,12 @@ impl Courier {
             found.problems.insert("HistoryNotMirrored".to_owned(), e.to_string());
         }
         found.mirrored = self.mirrored;
+        match self.compare(run).await {
+            Ok(records) => found.records = records,
+            Err(e) => {
+                found.problems.insert("MirrorNotRead".to_owned(), e.to_string());
+            }
+        }
         let Some(view) = self.view.clone() else { return found };
         if let Err(e) = self.look_at_checkpoints(&view).await {
             found.problems.insert("CheckpointsNotRead".to_owned(), e.to_string());
@@ -194,6 +209,27 @@ impl Courier {
             self.locked(|w| w.stock.absent.clear());
         }
         Ok(())
+    }
+
+    /// Compares the mirror with what the hub shows, once for each leader, and on until they are equal: a page of what is
+    /// mirrored and not shown. The hub checks it, as it would another's.
+    async fn compare(&mut self, run: &SiteRun) -> Result<Vec<SignedRecord>, CourierError> {
+        let Some(view) = self.view.as_ref().filter(|_| self.compared.as_ref() != Some(&run.nonce)) else {
+            return Ok(Vec::new());
+        };
+        let (mut page, mut room, mut seq) = (Vec::new(), PAGE_BYTES, view.head().seq.next());
+        while let Some((record, bytes)) = stock::mirrored(&self.own, view.run(), seq).await? {
+            if bytes > room {
+                break;
+            }
+            room -= bytes;
+            seq = seq.next();
+            page.push(record);
+        }
+        if page.is_empty() {
+            self.compared = Some(run.nonce.clone());
+        }
+        Ok(page)
     }
 
     /// Verifies run checkpoints that appeared in the store, made by the trainer or fetched.

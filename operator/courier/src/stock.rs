@@ -3,7 +3,7 @@ use bytes::Bytes;
 use coalition_outer::ContributionManifest;
 use coalition_protocol::messages::Offer;
 use coalition_protocol::sign::SignedRecord;
-use coalition_protocol::{Digest, RunId, canonical, keys};
+use coalition_protocol::{Digest, RunId, Seq, canonical, keys};
 use coalition_store::{Store, StoreError, contribution};
 
 use crate::CourierError;
@@ -132,6 +132,15 @@ pub async fn mirror(own: &Store, signed: &SignedRecord) -> Result<(), CourierErr
             other => Ok(other?),
         },
     }
+}
+
+/// The mirrored record of that number with its length in bytes; none if there is none. Whether it belongs to the history is
+/// for its reader to check.
+pub async fn mirrored(own: &Store, run: &RunId, seq: Seq) -> Result<Option<(SignedRecord, u64)>, CourierError> {
+    let key = keys::record(run, seq);
+    let Some(bytes) = get(own, &key, RECORD_LIMIT).await? else { return Ok(None) };
+    let record = serde_json::from_slice(&bytes).map_err(|e| CourierError::Damaged { key, what: e.to_string() })?;
+    Ok(Some((record, bytes.len() as u64)))
 }
 
 /// Removes everything in `folder`, its manifest first, so that nothing half-removed looks complete.

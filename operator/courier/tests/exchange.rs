@@ -119,6 +119,27 @@ async fn a_forked_history_is_not_mirrored() {
     assert!(found.problems["HistoryNotMirrored"].contains("rolled back or forked"), "{:?}", found.problems);
 }
 
+#[tokio::test]
+async fn records_that_the_hub_lost_are_paged_out_of_the_mirror() {
+    let mut chain = Chain::new();
+    for _ in 0..3 {
+        chain.plan();
+        chain.commit(&["north", "south"]);
+    }
+    let mut south = Member::new("south").await;
+    let run = south.asked(&chain, &[], &[], &[]);
+    let found = south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    assert!(found.records.is_empty(), "the hub shows all there is");
+    let mut south = south.restarted();
+    let all = chain.records.clone();
+    chain.records.truncate(4);
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
+    assert_eq!(found.records, all[4..]);
+    chain.records = all;
+    let found = south.until(&chain, run, Some(Incarnation(1)), |_| true).await;
+    assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
+}
+
 impl Chain {
     /// The same numbers, another content.
     fn state_of_another_plan(&mut self) {

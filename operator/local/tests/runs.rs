@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use coalition_local::Ending;
+use coalition_planner::status::{Phase, Reason};
 use coalition_protocol::Incarnation;
 use coalition_protocol::history::Commit;
 use common::{Bench, LONG, Shape, check_ledger, finish, included, site};
@@ -116,6 +117,63 @@ async fn the_runner_may_die_and_go_on() {
     let runner = bench.start().await;
     assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
     check_ledger(&bench.view());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_the_hub_lost_come_back_from_a_mirror() {
+    let bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    runner.wait_for_round(4, LONG).await.expect("it trains");
+    runner.shut_down().await;
+    drop(runner);
+    let lost = bench.lose_records(5);
+    let mirrored: Vec<_> = lost.iter().filter(|(seq, ..)| bench.mirror("north", *seq).is_file()).collect();
+    assert!(mirrored.len() >= 2, "of {} lost records {} are mirrored", lost.len(), mirrored.len());
+    let runner = bench.start().await;
+    runner
+        .wait_for(LONG, |s| s.events.iter().any(|e| e.event.reason == "RecordsRestored"))
+        .await
+        .expect("it is told that the history was rolled back");
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    for (seq, path, bytes) in mirrored {
+        assert_eq!(&std::fs::read(path).expect("it is there again"), bytes, "record {seq} is the one it was");
+    }
+    check_ledger(&bench.view());
+    assert_eq!(bench.view().tokens(), bench.view().genesis().budget);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_nobody_can_prove_is_never_forked() {
+    let bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    runner.wait_for_round(3, LONG).await.expect("it trains");
+    runner.shut_down().await;
+    drop(runner);
+    let lost = bench.lose_records(4);
+    for name in ["north", "south"] {
+        let path = bench.mirror(name, lost[0].0);
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        // The same record with another word in it: its signature no longer fits.
+        let other = text.replacen("\"epoch\":1", "\"epoch\":2", 1);
+        assert_ne!(other, text);
+        std::fs::write(path, other).expect("written");
+    }
+    let head = bench.view().head();
+    let runner = bench.start().await;
+    let told = runner
+        .wait_for(LONG, |s| s.status.reason == Reason::HubRewound && s.status.phase == Phase::Stalled)
+        .await
+        .expect("it is told");
+    assert!(told.status.message.contains("Nothing is appended"), "{}", told.status.message);
+    let went_on = runner.wait_for(Duration::from_secs(2), |s| s.status.head != Some(head)).await;
+    assert!(went_on.is_none(), "{went_on:?}");
+    runner.shut_down().await;
+    drop(runner);
+    assert_eq!(bench.view().head(), head);
+    // All of it gone: a second genesis would be a second run under the same name.
+    bench.lose_records(usize::MAX);
+    let e = coalition_local::Runner::start(&bench.options).await.expect_err("refused");
+    assert!(e.to_string().contains("restore it from a copy"), "{e}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 //! decide again even if nothing happens.
 use coalition_protocol::messages::SiteRun;
 use coalition_protocol::record::{Body, Record};
+use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Digest, Seq, SiteId};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,9 @@ use crate::time::Millis;
 /// The outcome of one pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
+    /// Records that this hub lost, as they were signed (D7): append them as they are, durably and in order, each followed by
+    /// [`crate::World::adopted`], and decide again.
+    pub adopt: Vec<SignedRecord>,
     /// The one record to append. Sign it, write it with the old head as condition, then [`crate::World::appended`]; decide
     /// again before anything else, for a record changes the head.
     pub append: Option<Record>,
@@ -27,7 +31,7 @@ pub struct Decision {
 impl Decision {
     /// True if nothing is to be done.
     pub fn is_quiet(&self) -> bool {
-        self.append.is_none() && self.intents.is_empty()
+        self.adopt.is_empty() && self.append.is_none() && self.intents.is_empty()
     }
     /// The body of the record to append.
     pub fn body(&self) -> Option<&Body> {

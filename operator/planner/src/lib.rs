@@ -6,7 +6,9 @@
 //!
 //! This crate must never learn clients, clocks, I/O, async or randomness.
 
+pub mod adopt;
 pub mod agreement;
+pub mod budget;
 pub mod checkpoints;
 pub mod commit;
 pub mod decision;
@@ -51,6 +53,7 @@ pub fn plan(world: &World, now: Millis) -> Decision {
         let body = genesis::body(world, now);
         return Decision {
             events: body.as_ref().map(decision::events).unwrap_or_default(),
+            adopt: Vec::new(),
             append: body.map(|b| genesis::record(world, b)),
             intents: Vec::new(),
             status: report::queued(world, now),
@@ -58,17 +61,22 @@ pub fn plan(world: &World, now: Millis) -> Decision {
         };
     };
     let s = Standing::new(world, view, &memory, now);
+    // What is missing comes first: anything appended before it would be a fork (D7).
+    let found = if s.leader_ready() { adopt::records(&s) } else { None };
     // Only what View would accept is ever proposed: the same check that every site makes.
-    let append = body(&s).map(|b| view.next(b)).filter(|r| view.check(r).is_ok());
+    let due = if found.is_none() { body(&s) } else { None };
+    let append = due.map(|b| view.next(b)).filter(|r| view.check(r).is_ok());
     let intents = intents(&s);
     let mut events: Vec<Event> = append.as_ref().map(|r| decision::events(&r.body)).unwrap_or_default();
+    events.extend(found.as_ref().and_then(|(site, records)| adopt::event(site, records)));
     events.extend(intents.iter().filter_map(announcement));
-    Decision { append, intents, status: report::status(&s), events, next_deadline: deadline::next(&s) }
+    let adopt = found.map(|(_, records)| records).unwrap_or_default();
+    Decision { adopt, append, intents, status: report::status(&s), events, next_deadline: deadline::next(&s) }
 }
 
 /// The one record to append now. The order matters: membership first, for a retired incarnation must not commit.
 fn body(s: &Standing<'_>) -> Option<Body> {
-    if s.view.ended().is_some() || !s.leader_ready() || report::ahead(s).is_some() {
+    if s.view.ended().is_some() || !s.leader_ready() || adopt::rewound(s).is_some() {
         return None;
     }
     members::body(s)

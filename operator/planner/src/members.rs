@@ -8,7 +8,7 @@ use crate::commit::{self, Refused};
 use crate::selection::lighter_side;
 use crate::standing::Standing;
 use crate::time::Millis;
-use crate::{lost, windows};
+use crate::{adopt, lost, windows};
 
 /// Why a member is taken out; the names stand in records.
 pub mod reason {
@@ -22,7 +22,7 @@ pub mod reason {
     pub const PEERS_UNREACHABLE: &str = "PeersUnreachable";
     /// ‖Δ‖ above five running medians.
     pub const NORM_ABOVE_LIMIT: &str = "NormAboveLimit";
-    /// It shows a head that is not a record of this history.
+    /// It shows a head, or mirrors records, that are not of this history.
     pub const UNPROVED_HEAD: &str = "UnprovedHead";
 }
 
@@ -92,7 +92,9 @@ fn set_aside(s: &Standing<'_>, gone: &BTreeSet<SiteId>) -> Vec<Removal> {
     let mut out: Vec<Removal> = Vec::new();
     let good: Vec<&SiteId> = s.good().filter(|x| !gone.contains(*x)).collect();
     for site in &good {
-        if s.report(site).and_then(|r| r.head).is_some_and(|h| h.seq <= s.view.head().seq && !s.view.knows(h)) {
+        let sideways =
+            s.report(site).and_then(|r| r.head).is_some_and(|h| h.seq <= s.view.head().seq && !s.view.knows(h));
+        if sideways || adopt::unproved(s, site).is_some() {
             out.extend(removal(s, site, reason::UNPROVED_HEAD));
         } else if above_norm_limit(s, site) && good.len() > out.len() + 1 {
             // The last one is not set aside: with everyone above the limit the limit is what is wrong, and a person decides.
@@ -122,7 +124,8 @@ pub fn above_norm_limit(s: &Standing<'_>, site: &SiteId) -> bool {
 fn lifted(s: &Standing<'_>, gone: &BTreeSet<SiteId>) -> Vec<SiteId> {
     let back = |site: &SiteId, reason: &str, at: Option<Seq>| {
         let committed_since = at.is_some_and(|at| s.view.last_commit().0 > at);
-        s.current(site) && (committed_since || reason == reason::UNPROVED_HEAD)
+        let proved = reason == reason::UNPROVED_HEAD && adopt::unproved(s, site).is_none();
+        s.current(site) && (proved || (committed_since && reason != reason::UNPROVED_HEAD))
     };
     s.members()
         .filter(|(site, _)| !gone.contains(*site))

@@ -38,6 +38,8 @@ pub struct Memory {
 pub struct RoundClock {
     /// The plan it belongs to.
     pub plan: Seq,
+    /// When this hub first saw it as the open one.
+    pub seen: Millis,
     /// The first valid offer.
     pub first_offer: Option<Millis>,
     /// The quorum-th valid offer: the offer window opens.
@@ -60,7 +62,7 @@ pub fn fold(world: &World, now: Millis) -> Memory {
         return memory;
     };
     if memory.round.is_none_or(|r| r.plan != plan) {
-        memory.round = Some(RoundClock { plan, first_offer: None, quorum: None, offers_closed: None });
+        memory.round = Some(RoundClock { plan, seen: now, first_offer: None, quorum: None, offers_closed: None });
     }
     // The steps below look at the clock as it stands so far.
     let standing = Standing::new(world, view, &memory, now);

@@ -1,7 +1,7 @@
 //! Folding observations into the world. Each is pure in the instant it is given; none decides anything.
 use coalition_protocol::history::{View, Violation};
 use coalition_protocol::messages::{SiteReport, SiteRun};
-use coalition_protocol::record::{Body, Record};
+use coalition_protocol::record::{Body, Members, Record};
 use coalition_protocol::{RunId, SiteId};
 
 use crate::memory::fold;
@@ -78,7 +78,7 @@ impl World {
 
     /// A new leader: what was known of sites is unknown until they echo its nonce (D7).
     pub fn new_leader(&mut self, nonce: impl Into<String>, now: Millis) {
-        self.leader = Leader { nonce: nonce.into(), since: now };
+        self.leader = Leader { nonce: nonce.into(), since: now, noted: self.leader.noted };
         for site in self.sites.values_mut() {
             site.report = Observed::Unknown { since: now };
             site.asked = None;
@@ -96,13 +96,7 @@ impl World {
         match &record.body {
             Body::Members(m) => {
                 self.memory.restarts.membership(&self.spec.failure_policy, m, now);
-                // What is known of an incarnation says nothing of the next one.
-                for j in &m.joined {
-                    self.add_site(j.site.clone(), now);
-                    if let Some(s) = self.sites.get_mut(&j.site) {
-                        s.report = Observed::Unknown { since: now };
-                    }
-                }
+                self.assigned(m, now);
             }
             Body::Outer(o) => {
                 for i in &o.included {
@@ -116,6 +110,29 @@ impl World {
         }
         self.memory = fold(self, now);
         Ok(())
+    }
+
+    /// A record of an earlier life came back and was appended, durably ([`crate::Decision::adopt`]). What followed from it
+    /// then was charged and remembered then.
+    pub fn adopted(&mut self, record: &Record, now: Millis) -> Result<(), Violation> {
+        if let Some(view) = &mut self.view {
+            view.apply(record)?;
+        }
+        if let Body::Members(m) = &record.body {
+            self.assigned(m, now);
+        }
+        self.memory = fold(self, now);
+        Ok(())
+    }
+
+    /// What is known of an incarnation says nothing of the next one.
+    fn assigned(&mut self, m: &Members, now: Millis) {
+        for j in &m.joined {
+            self.add_site(j.site.clone(), now);
+            if let Some(s) = self.sites.get_mut(&j.site) {
+                s.report = Observed::Unknown { since: now };
+            }
+        }
     }
 
     /// `run` was shown to `site`, durably.

@@ -1,13 +1,11 @@
 //! The next plan (D9, D11): issued one round ahead, to the members that show the newest state, trimmed to the budget.
-use coalition_protocol::record::{Body, Part, Plan};
+use coalition_protocol::record::{Body, Part, Plan, STRETCH};
 use coalition_protocol::{IntervalSet, Round, SiteId};
 
-use crate::sizes;
 use crate::standing::Standing;
 use crate::time::{Millis, seconds};
+use crate::{budget, sizes};
 
-/// D29: while the hub is away a round may be stretched to so many times its length.
-pub const STRETCH: u32 = 4;
 /// The shortest automatic grace, milliseconds (api: max(20 s, predicted transfer × 1.5, 10 % of the round)).
 pub const SHORTEST_GRACE: u64 = 20_000;
 /// Bytes a millisecond a transfer is predicted with while no link was measured: 100 Mbit/s, a modest office line.
@@ -58,16 +56,11 @@ fn members(s: &Standing<'_>, round: Round) -> Vec<SiteId> {
 pub fn body(s: &Standing<'_>) -> Option<Body> {
     let view = s.view;
     let budget = s.world.spec.training.tokens.max(view.genesis().budget);
-    let open = view.open_plans().count();
     let round = view.next_round();
-    if s.world.suspend || open >= 2 || view.tokens() >= budget {
+    if s.world.suspend || view.open_plans().count() >= 2 || view.tokens() >= budget {
         return None;
     }
     if !s.enough() && view.plans_issued() > 0 {
-        return None;
-    }
-    let planned = view.tokens() + view.in_flight() + late(s);
-    if planned >= budget && open > 0 {
         return None;
     }
     let chosen = members(s, round);
@@ -75,32 +68,25 @@ pub fn body(s: &Standing<'_>) -> Option<Body> {
         return None;
     }
     let g = view.genesis();
-    let positions = budget.saturating_sub(planned).div_ceil(g.sequence_length);
+    let room = budget::room(s, &chosen, budget.div_ceil(g.sequence_length))?;
     let mut taken = IntervalSet::new();
     let mut parts = Vec::new();
-    for (site, steps, n) in sizes::share(s, &chosen, positions) {
+    for (site, steps, n) in sizes::share(s, &chosen, room.left, &room.dropped) {
         let ranges = view.ledger().next_free(n, &taken);
         taken = taken.union(&ranges);
         let incarnation = view.incarnation(&site)?;
-        parts.push(Part { site, incarnation, inner_steps: steps, tokens: n * g.sequence_length, ranges });
+        let drop_late = room.dropped.contains(&site);
+        parts.push(Part { site, incarnation, inner_steps: steps, tokens: n * g.sequence_length, ranges, drop_late });
     }
-    let quorum = s.world.spec.training.outer.quorum.clamp(1, parts.len() as u32);
+    let givers = parts.iter().filter(|p| !p.ranges.is_empty() || room.kept.contains(&p.site)).count();
     Some(Body::Plan(Plan {
         round,
         tokens_before: view.tokens() + view.in_flight(),
         budget,
+        quorum: s.world.spec.training.outer.quorum.clamp(1, givers.max(1) as u32),
         parts,
         stretch: STRETCH,
         grace_millis: grace(s),
-        quorum,
         norm_limit: view.norm_limit(),
     }))
-}
-
-/// Tokens of late work that may still be included: what unretired members keep of plans that are no longer open (D18). It
-/// counts as planned.
-pub fn late(s: &Standing<'_>) -> u64 {
-    let open: Vec<_> = s.view.open_plans().map(|(seq, _)| seq).collect();
-    let kept = s.view.ledger().all_leases().filter(|(plan, _)| !open.contains(plan));
-    kept.map(|(_, l)| l.ranges.len()).sum::<u64>() * s.view.genesis().sequence_length
 }

@@ -5,6 +5,7 @@ use coalition_protocol::history::Commit;
 use coalition_protocol::record::Outcome;
 use coalition_protocol::{Real, Round, Seq, SiteId};
 
+use crate::adopt;
 use crate::agreement;
 use crate::checkpoints;
 use crate::genesis;
@@ -103,13 +104,16 @@ fn phase(s: &Standing<'_>) -> (Phase, Reason, String) {
             Outcome::Failed => (Phase::Failed, Reason::TooManyFailures, e.message.clone()),
         };
     }
-    if let Some(site) = ahead(s) {
-        let text = format!(
-            "{site} shows records after {} that this hub does not have: its history was rolled back. Nothing is appended; \
-             restore the hub's history",
-            s.view.head().seq
-        );
-        return (Phase::Stalled, Reason::HubRewound, text);
+    if s.leader_ready()
+        && let Some(why) = adopt::rewound(s)
+    {
+        return match adopt::records(s) {
+            Some((site, _)) => {
+                let text = format!("the hub's history was rolled back: records come back from the mirror of {site}");
+                (Phase::Starting, Reason::HubRewound, text)
+            }
+            None => (Phase::Stalled, Reason::HubRewound, why),
+        };
     }
     if let Some(l) = lost::lost(s, &BTreeSet::new()) {
         return (Phase::Stalled, Reason::StateLost, lost_message(s, &l));
@@ -183,8 +187,7 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
     }
     match windows::window(s) {
         _ if windows::apart(s) => {
-            let text =
-                "members reach the hub but not each other; the round is stretched, later the lighter side is set aside";
+            let text = "members reach the hub but not each other; the round waits, later the lighter side is set aside";
             (Phase::FailingOver, Reason::PeersUnreachable, text.to_owned())
         }
         Window::Training | Window::Closed => {
@@ -200,14 +203,6 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
             (usual, Reason::WaitingForHolds, text)
         }
     }
-}
-
-/// A site that shows a head beyond this hub's (D7).
-pub fn ahead(s: &Standing<'_>) -> Option<SiteId> {
-    let head = s.view.head();
-    let beyond =
-        |x: &SiteId| s.report(x).and_then(|r| r.head).is_some_and(|h| h.seq > head.seq || h.epoch > head.epoch);
-    s.members().map(|(x, _)| x).find(|x| beyond(x)).cloned()
 }
 
 fn lost_message(s: &Standing<'_>, l: &lost::Lost) -> String {

@@ -1,5 +1,7 @@
 //! How much each member does in a round (D9): in proportion to its measured speed, so that unequal sites arrive together,
 //! and never more than the budget has left.
+use std::collections::BTreeSet;
+
 use coalition_protocol::SiteId;
 
 use crate::standing::Standing;
@@ -44,29 +46,39 @@ const fn least(h: u64) -> u64 {
 }
 
 /// (site, hᵢ, positions) for each member: hᵢ full batches, or, if the budget has only `left` positions, its share of those.
-/// Everyone gets at least one position.
-pub fn share(s: &Standing<'_>, members: &[SiteId], left: u64) -> Vec<(SiteId, u64, u64)> {
+/// Some get none if there are fewer positions than members: those of `last` and those that are not on the newest state
+/// first, for what is given to them may never be done.
+pub fn share(s: &Standing<'_>, members: &[SiteId], left: u64, last: &BTreeSet<SiteId>) -> Vec<(SiteId, u64, u64)> {
     let g = s.view.genesis();
     let batch = g.batch_tokens / g.sequence_length;
-    let steps = steps(s, members);
-    let full: Vec<u64> = steps.iter().map(|h| h.saturating_mul(batch)).collect();
-    trim(&full, left).into_iter().zip(members).map(|(n, site)| (site.clone(), n.div_ceil(batch).max(1), n)).collect()
+    let full: Vec<u64> = steps(s, members).iter().map(|h| h.saturating_mul(batch)).collect();
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_by_key(|n| members.get(*n).is_none_or(|m| !s.current(m) || last.contains(m)));
+    let positions = trim(&full, left, &order);
+    positions.into_iter().zip(members).map(|(n, site)| (site.clone(), n.div_ceil(batch).max(1), n)).collect()
 }
 
-/// Cuts `full` down so that the sum is `left`, in proportion, with at least one each; as it is if it fits.
-pub fn trim(full: &[u64], left: u64) -> Vec<u64> {
-    let sum: u64 = full.iter().sum();
-    if sum <= left || sum == 0 {
+/// Cuts `full` down so that the sum is `left`; as it is if it fits. Everyone gets one, the first in `order` before the
+/// others, and the rest goes by proportion.
+pub fn trim(full: &[u64], left: u64, order: &[usize]) -> Vec<u64> {
+    let sum = full.iter().fold(0u64, |n, f| n.saturating_add(*f));
+    if sum <= left {
         return full.to_vec();
     }
-    let mut out: Vec<u64> =
-        full.iter().map(|f| (u128::from(left) * u128::from(*f) / u128::from(sum)) as u64).map(|n| n.max(1)).collect();
-    // What rounding down left over goes to the first ones.
+    let one_each = full.len() as u64;
+    let (spare, wanted) = (left.saturating_sub(one_each), sum.saturating_sub(one_each).max(1));
+    let share = |f: &u64| (u128::from(spare) * u128::from(f.saturating_sub(1)) / u128::from(wanted)) as u64;
+    let mut out: Vec<u64> = full.iter().map(share).collect();
     let mut rest = left.saturating_sub(out.iter().sum());
-    for (n, f) in out.iter_mut().zip(full) {
-        let more = rest.min(f - *n);
-        *n += more;
-        rest -= more;
+    // The one each first, then what rounding down left over.
+    for n in order.iter().chain(order) {
+        if let (Some(x), Some(f)) = (out.get_mut(*n), full.get(*n))
+            && rest > 0
+            && *x < *f
+        {
+            *x += 1;
+            rest -= 1;
+        }
     }
     out
 }
@@ -77,13 +89,16 @@ mod tests {
 
     #[test]
     fn trimming_keeps_the_sum_and_proportion() {
-        assert_eq!(trim(&[8, 8], 100), [8, 8]);
-        assert_eq!(trim(&[8, 8], 9), [5, 4]);
-        assert_eq!(trim(&[30, 10], 20), [15, 5]);
-        assert_eq!(trim(&[8, 8, 8], 0), [1, 1, 1], "a plan of only late work still names a position each");
-        for left in 3..60 {
-            let t = trim(&[40, 15, 5], left);
-            assert!(t.iter().all(|n| *n >= 1) && t.iter().sum::<u64>() <= left + 2, "{left}: {t:?}");
+        let order = [0, 1, 2];
+        assert_eq!(trim(&[8, 8], 100, &order), [8, 8]);
+        assert_eq!(trim(&[8, 8], 9, &order), [5, 4]);
+        assert_eq!(trim(&[30, 10], 20, &order), [15, 5]);
+        assert_eq!(trim(&[8, 8, 8], 0, &order), [0, 0, 0], "a plan of only late work");
+        assert_eq!(trim(&[8, 8, 8], 2, &[2, 0, 1]), [1, 0, 1]);
+        for left in 0..60 {
+            let t = trim(&[40, 15, 5], left, &order);
+            assert_eq!(t.iter().sum::<u64>(), left, "{t:?}");
+            assert!(t.iter().zip([40, 15, 5]).all(|(n, full)| *n <= full), "{left}: {t:?}");
         }
     }
 }

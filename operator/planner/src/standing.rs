@@ -48,7 +48,7 @@ impl<'a> Standing<'a> {
     }
     /// The clock of the open round.
     pub fn clock(&self) -> RoundClock {
-        let none = RoundClock { plan: Seq(0), first_offer: None, quorum: None, offers_closed: None };
+        let none = RoundClock { plan: Seq(0), seen: self.now, first_offer: None, quorum: None, offers_closed: None };
         self.memory.round.filter(|r| self.plan().is_some_and(|(s, _)| s == r.plan)).unwrap_or(none)
     }
     /// When this hub first saw the newest commit.
@@ -72,6 +72,12 @@ impl<'a> Standing<'a> {
     pub fn planned(&self, site: &SiteId) -> bool {
         let part = self.plan().and_then(|(_, p)| p.part(site));
         part.is_some_and(|p| self.member(site).is_some_and(|m| m.in_good_standing() && m.incarnation == p.incarnation))
+    }
+
+    /// True if the open plan wants something of `site`: positions, or late work.
+    pub fn gives(&self, site: &SiteId) -> bool {
+        let part = self.plan().and_then(|(seq, p)| Some((seq, p.part(site)?)));
+        self.planned(site) && part.is_some_and(|(seq, p)| self.view.has_to_give(seq, p))
     }
 
     /// The report of `site` under the incarnation in force and the present leader.

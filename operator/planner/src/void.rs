@@ -13,7 +13,7 @@ pub const NO_QUORUM: &str = "NoQuorum";
 /// Why the open plan can come to nothing.
 fn hopeless(s: &Standing<'_>) -> Option<&'static str> {
     let (_, plan) = s.plan()?;
-    let able = plan.parts.iter().filter(|p| s.planned(&p.site)).count();
+    let able = plan.parts.iter().filter(|p| s.gives(&p.site)).count();
     if able < plan.quorum as usize {
         return Some(TOO_FEW_MEMBERS);
     }
@@ -21,11 +21,16 @@ fn hopeless(s: &Standing<'_>) -> Option<&'static str> {
 }
 
 /// When the open plan is voided if nothing changes: `sites.replaceAfterSeconds` after its first offer while a quorum is
-/// missing, or after its windows began while no quorum is held and no side is heavier.
+/// missing, or after its windows began while no quorum is held and no side is heavier. In a plan with an idle part also
+/// without any offer: someone is there who could do what the others do not.
 pub fn deadline(s: &Standing<'_>) -> Option<Millis> {
     let clock = s.clock();
     match clock.quorum {
-        None => Some(clock.first_offer?.plus(s.replace_after())),
+        None => {
+            let (_, plan) = s.plan()?;
+            let idle = plan.parts.iter().any(|p| s.planned(&p.site) && !s.gives(&p.site));
+            Some(clock.first_offer.or(idle.then_some(clock.seen))?.plus(s.replace_after()))
+        }
         Some(_) if windows::apart(s) => windows::apart_until(s),
         Some(_) => None,
     }

@@ -31,11 +31,11 @@ pub enum Window {
     Closed,
 }
 
-/// Members whose offer the round waits for: planned, heard, able to reach the state the round starts from (whoever was
+/// Members whose offer the round waits for: with something to give, heard, able to reach the state the round starts from (whoever was
 /// outside A is catching up), except those left out once and silent since.
 pub fn waited_for(s: &Standing<'_>) -> BTreeSet<SiteId> {
     s.good()
-        .filter(|site| s.planned(site) && s.heard(site))
+        .filter(|site| s.gives(site) && s.heard(site))
         .filter(|site| s.reaches(site) && !s.left_out_and_silent(site))
         .cloned()
         .collect()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use coalition_protocol::history::View;
 use coalition_protocol::messages::{SiteReport, SiteRun};
-use coalition_protocol::{Digest, RunId, SiteId};
+use coalition_protocol::{Digest, RunId, Seq, SiteId};
 use coalition_spec::RunSpec;
 
 use crate::memory::Memory;
@@ -74,6 +74,9 @@ pub struct Leader {
     pub nonce: String,
     /// When it began.
     pub since: Millis,
+    /// The newest record that this hub's own notes of earlier lives name, such as the reports it keeps. A history that ends
+    /// before it was rolled back (D7).
+    pub noted: Option<Seq>,
 }
 
 /// Everything a decision depends on.
@@ -100,7 +103,7 @@ pub struct World {
 impl World {
     /// A world in which nothing was heard yet.
     pub fn new(setup: Setup, spec: RunSpec, view: Option<View>, nonce: impl Into<String>, now: Millis) -> Self {
-        let leader = Leader { nonce: nonce.into(), since: now };
+        let leader = Leader { nonce: nonce.into(), since: now, noted: None };
         let memory = Memory::default();
         let mut world = Self { setup, spec, suspend: false, began: now, view, sites: BTreeMap::new(), leader, memory };
         // Members are there to be heard of even if nobody names them again.

@@ -91,6 +91,7 @@ fn plans_that_break_a_rule_are_refused_by_its_name() {
     assert_eq!(with_plan(|p| p.round = Round(2)), "D9");
     assert_eq!(with_plan(|p| p.tokens_before = 1), "D9");
     assert_eq!(with_plan(|p| p.quorum = 3), "D9");
+    assert_eq!(with_plan(|p| p.stretch = 4), "D29", "nobody of this version would use such a lease up");
     assert_eq!(with_plan(|p| p.parts.reverse()), "D9");
     assert_eq!(with_plan(|p| p.parts[0].tokens += 1), "D9");
     assert_eq!(with_plan(|p| drop(p.parts.pop())), "D9", "one member is alone only if no other could have a part");

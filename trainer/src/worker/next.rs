@@ -286,6 +286,9 @@ fn train(s: &Situation<'_>, o: &Outside<'_>) -> Action {
                 format!("{} to finish round {round}", others.join(", "))
             });
         }
+        if !s.cursor.has_work() {
+            return Action::Wait(format!("the end of round {round}: the budget leaves it nothing to do"));
+        }
         return Action::Offer;
     }
     let done = s.cursor.steps.saturating_sub(s.saved.map_or(0, |c| c.steps));

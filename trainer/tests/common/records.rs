@@ -43,7 +43,7 @@ impl State_ {
             return self.end(of);
         }
         let planned: u64 = self.view.open_plans().map(|(_, p)| p.tokens()).sum();
-        if self.view.open_plans().count() < 2 && self.view.tokens() + planned < budget {
+        if self.view.open_plans().count() < 2 && self.left(budget) > 0 {
             return Some(Body::Plan(self.plan(planned, budget)));
         }
         let (seq, plan) = self.view.current_plan().map(|(s, p)| (s, p.clone()))?;
@@ -74,10 +74,16 @@ impl State_ {
         if differ { all.iter().map(|(s, r)| (s.clone(), r.clone())).collect() } else { Vec::new() }
     }
 
+    /// Positions that are neither used nor leased.
+    fn left(&self, budget: u64) -> u64 {
+        let leased: u64 = self.view.ledger().all_leases().map(|(_, l)| l.ranges.len()).sum();
+        budget.div_ceil(self.view.genesis().sequence_length) - self.view.ledger().used().len() - leased
+    }
+
     fn plan(&self, planned: u64, budget: u64) -> Plan {
         let g = self.view.genesis();
         let rows = g.batch_tokens / g.sequence_length;
-        let mut left = (budget - self.view.tokens() - planned).div_ceil(g.sequence_length);
+        let mut left = self.left(budget);
         let mut taken = IntervalSet::new();
         let mut parts = Vec::new();
         let round = self.view.open_plans().last().map_or(self.view.last_round(), |(_, p)| p.round).next();
@@ -99,11 +105,12 @@ impl State_ {
                 inner_steps,
                 ranges,
                 tokens,
+                drop_late: false,
             });
         }
         let quorum = 1;
         let tokens_before = self.view.tokens() + planned;
-        Plan { round, tokens_before, budget, parts, stretch: 4, grace_millis: 1000, quorum, norm_limit: None }
+        Plan { round, tokens_before, budget, parts, stretch: 1, grace_millis: 1000, quorum, norm_limit: None }
     }
 
     fn step(&self, seq: Seq, plan: &Plan) -> Option<Body> {

@@ -90,7 +90,7 @@ impl Chain {
             .map(|s| {
                 let ranges = self.view.ledger().next_free(2, &taken);
                 taken = taken.union(&ranges);
-                Part { site: site(s), incarnation: Incarnation(1), inner_steps: 2, tokens: 2, ranges }
+                Part { site: site(s), incarnation: Incarnation(1), inner_steps: 2, tokens: 2, ranges, drop_late: false }
             })
             .collect();
         self.append(Body::Plan(Plan {
@@ -98,7 +98,7 @@ impl Chain {
             tokens_before: self.view.tokens(),
             budget: 1000,
             parts,
-            stretch: 4,
+            stretch: 1,
             grace_millis: 1000,
             quorum: 1,
             norm_limit: None,

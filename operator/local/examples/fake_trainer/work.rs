@@ -160,6 +160,10 @@ impl Leader<'_> {
             .filter(|(s, l)| (*s == plan || !open.contains(s)) && !l.ranges.is_empty())
             .map(|(s, l)| LeaseUse { plan: s, used: l.ranges.clone() })
             .collect();
+        if used.is_empty() {
+            // The budget has nothing left for this site.
+            return;
+        }
         let positions = || used.iter().flat_map(|u| u.used.iter());
         let batch_hash = positions().fold(BatchHash::default(), |h, p| h.plus(BatchHash::of(p, &[])));
         let tokens = positions().count() as u64 * view.genesis().sequence_length;

@@ -13,6 +13,13 @@ pub fn apply(
     decision: &Decision,
     now: Millis,
 ) -> Result<bool, LocalError> {
+    for signed in &decision.adopt {
+        chain.adopt(signed.clone())?;
+        world
+            .adopted(&signed.record, now)
+            .map_err(|e| LocalError::Bug(format!("record {} came back and does not apply: {e}", signed.record.seq)))?;
+        exchange.show_history(chain.records());
+    }
     if let Some(record) = &decision.append {
         chain.append(record.clone())?;
         world

@@ -59,6 +59,22 @@ impl Chain {
             return Err(bug(format!("{} is next", self.records.len())));
         }
         let signed = self.key.sign(record).map_err(|e| bug(e.to_string()))?;
+        self.write(signed)
+    }
+
+    /// Appends a record that was signed in an earlier life, durably and as it is. That it follows is checked by whoever
+    /// found it.
+    pub fn adopt(&mut self, signed: SignedRecord) -> Result<(), LocalError> {
+        if signed.record.seq.0 != self.records.len() as u64 {
+            let (seq, next) = (signed.record.seq, self.records.len());
+            return Err(LocalError::Bug(format!("record {seq} came back where {next} is next")));
+        }
+        self.write(signed)
+    }
+
+    fn write(&mut self, signed: SignedRecord) -> Result<(), LocalError> {
+        let seq = signed.record.seq;
+        let bug = |e: String| LocalError::Bug(format!("record {seq} was refused: {e}"));
         let path = self.layout.record(seq);
         let mut bytes = serde_json::to_vec_pretty(&signed).map_err(|e| bug(e.to_string()))?;
         bytes.push(b'\n');

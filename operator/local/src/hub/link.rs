@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coalition_protocol::SiteId;
 use coalition_protocol::messages::{SiteReport, SiteRun};
 use coalition_protocol::sign::SignedRecord;
+use coalition_protocol::{RunId, Seq, SiteId};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -55,6 +55,12 @@ impl Exchange {
     /// What every site said last.
     pub fn inbox(&self) -> BTreeMap<SiteId, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The newest record of `run` that any kept report names: the history had it.
+    pub fn noted(&self, run: &RunId) -> Option<Seq> {
+        let reports = self.inbox().into_values().filter_map(|i| i.report).filter(|r| r.run == *run);
+        reports.filter_map(|r| r.mirrored.max(r.head.map(|h| h.seq))).max()
     }
 
     /// Shows the records to all sites.

@@ -55,6 +55,16 @@ impl Hub {
             samples_per_pass: setup.samples_per_pass,
             elements: setup.elements,
         };
+        let noted = exchange.noted(&setup.run);
+        if let (None, Some(seq)) = (&view, noted) {
+            return Err(LocalError::Damaged {
+                path: setup.layout.history(),
+                what: format!(
+                    "it is empty, and sites of this run reported record {seq}: restore it from a copy, or start a new run \
+                     in another folder"
+                ),
+            });
+        }
         if let Some(v) = &view {
             let g = v.genesis();
             let identity = setup.spec.identity().map_err(|e| LocalError::Bug(e.to_string()))?;
@@ -67,6 +77,7 @@ impl Hub {
         let now = clock.now();
         let mut world = World::new(facts, setup.spec.clone(), view, random_hex()?, now);
         world.began = Millis(0);
+        world.leader.noted = noted;
         world.memory.restarts = remembered.restarts.clone();
         world.memory.announced.clone_from(&remembered.announced);
         for site in setup.sites.keys() {
@@ -86,7 +97,7 @@ impl Hub {
             let now = self.clock.now();
             self.world.tick(now);
             let decision = plan(&self.world, now);
-            let appended = decision.append.is_some();
+            let appended = decision.append.is_some() || !decision.adopt.is_empty();
             let deadline = decision.next_deadline;
             let done = apply::apply(&mut self.world, &mut self.chain, &self.exchange, &decision, now)?;
             self.reporter.report(&self.world, decision, now)?;

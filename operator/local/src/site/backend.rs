@@ -100,14 +100,17 @@ impl LocalSite {
         f(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes what the courier found into the next report.
-    pub fn found(&self, findings: Findings, endpoint: &str) {
+    /// Takes what the courier found under the leader's `nonce` into the next report.
+    pub fn found(&self, findings: Findings, endpoint: &str, nonce: &str) {
         let changed = self.locked(|i| {
-            let visible = i.parts.findings.held != findings.held
+            let visible = i.parts.looked != nonce
+                || i.parts.findings.records.is_empty() != findings.records.is_empty()
+                || i.parts.findings.held != findings.held
                 || i.parts.findings.store_lost != findings.store_lost
                 || i.parts.findings.opened != findings.opened;
             i.parts.findings = findings;
             i.parts.endpoint = Some(endpoint.to_owned());
+            nonce.clone_into(&mut i.parts.looked);
             visible
         });
         if changed {
@@ -166,7 +169,9 @@ impl SiteBackend for LocalSite {
         self.locked(|i| {
             // Before the opening entry is durably reported, no trainer may write under this incarnation (D8).
             let opened = i.durable.as_ref().and_then(|d| d.opened);
-            let site_run = site_run.filter(|r| opened == Some(r.incarnation));
+            // Nor while the hub lacks records that stand here: a trainer would go on from an older state (D7).
+            let whole = |r: &SiteRun| i.parts.looked == r.nonce && i.parts.findings.records.is_empty();
+            let site_run = site_run.filter(|r| opened == Some(r.incarnation) && whole(r));
             Snapshot { site_run, held: i.parts.findings.held.clone(), store_lost: i.parts.findings.store_lost, over }
         })
     }

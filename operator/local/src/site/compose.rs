@@ -13,6 +13,9 @@ pub struct Parts {
     pub gang: GangReport,
     /// Where the courier is reached.
     pub endpoint: Option<String>,
+    /// The leader's nonce under which the courier last looked at its store. Only that one is echoed: an answer to a new
+    /// leader says what is mirrored here beyond its head (D7).
+    pub looked: String,
 }
 
 /// The report that follows from the parts. What no part says is as in `before`, unless that belongs to another incarnation.
@@ -24,7 +27,11 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
         run: run.run.clone(),
         site: run.site.clone(),
         counter: before.map_or(0, |b| b.counter),
-        nonce: run.nonce.clone(),
+        nonce: if parts.looked.is_empty() {
+            before.map_or_else(String::new, |b| b.nonce.clone())
+        } else {
+            parts.looked.clone()
+        },
         epoch: run.epoch,
         incarnation: run.incarnation,
         opened: parts.findings.opened,
@@ -37,6 +44,7 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
         step: same.and_then(|b| b.step.clone()),
         checkpoints: parts.findings.checkpoints.clone(),
         mirrored: parts.findings.mirrored,
+        records: parts.findings.records.clone(),
         gang: parts.gang.clone(),
         progress: same.map(|b| b.progress.clone()).unwrap_or_default(),
         refusals: parts.findings.problems.clone(),

@@ -160,7 +160,7 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
                 site_run: run,
             };
             let findings = courier.pass(&input).await;
-            state.found(findings, &endpoint);
+            state.found(findings, &endpoint, &input.site_run.nonce);
         }
         if let Err(e) = state.publish().await {
             tracing::warn!(site = %state.site(), error = %e, "the report was not written");

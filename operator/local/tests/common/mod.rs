@@ -124,6 +124,28 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Removes the newest `n` records of the hub's history, as a restored older copy of the folder would; what they were.
+    pub fn lose_records(&self, n: usize) -> Vec<(Seq, PathBuf, Vec<u8>)> {
+        let layout = self.layout();
+        let all = (0..).map(|n| (Seq(n), layout.record(Seq(n))));
+        let all: Vec<_> = all.map_while(|(seq, path)| Some((seq, path.clone(), std::fs::read(path).ok()?))).collect();
+        let lost = all[all.len().saturating_sub(n)..].to_vec();
+        for (_, path, _) in &lost {
+            std::fs::remove_file(path).expect("removed");
+        }
+        lost
+    }
+
+    /// Where a site mirrors a record.
+    pub fn mirror(&self, name: &str, seq: Seq) -> PathBuf {
+        let layout = self.layout();
+        let first: SignedRecord =
+            serde_json::from_slice(&std::fs::read(layout.record(Seq(0))).expect("a genesis")).expect("a record");
+        layout.store(&site(name)).join(coalition_protocol::keys::record(&first.record.run, seq))
+    }
+}
+
 /// Seconds do not matter, an end does: fails with the last status instead of hanging.
 pub async fn finish(runner: &Arc<Runner>) -> Result<coalition_local::Ending, LocalError> {
     let Ok(ending) = tokio::time::timeout(LONG, runner.finished()).await else {

@@ -73,6 +73,7 @@ impl Site {
                 .flat_map(|s| s.kept.iter().map(|(seq, d)| StoredCheckpoint { seq: *seq, state: *d, bytes: 1 }))
                 .collect(),
             mirrored: None,
+            records: Vec::new(),
             gang: GangReport {
                 attempt: Attempt(1),
                 workers_ready: u32::from(running),

@@ -13,6 +13,7 @@ use coalition_protocol::history::View;
 use coalition_protocol::messages::{Desired, SiteReport};
 use coalition_protocol::philox::{Draws, Purpose};
 use coalition_protocol::record::{Body, Record};
+use coalition_protocol::sign::HubKey;
 use coalition_protocol::{Digest, Incarnation, Seq, SiteId};
 use coalition_spec::RunSpec;
 
@@ -53,7 +54,7 @@ impl Sim {
     pub fn new(spec: RunSpec, speeds: &[u64], seed: u64) -> Self {
         let setup = Setup {
             run: "sim".parse().unwrap(),
-            hub_key: "00".repeat(32),
+            hub_key: HubKey::from_seed(&[7; 32]).public().0,
             data: Digest::of(b"data"),
             samples_per_pass: 1000,
             elements: 4096,
@@ -152,7 +153,7 @@ impl Sim {
         s.asked = asked.or(s.asked.take());
         let lost = s.open();
         if !lost {
-            s.read(&chain);
+            s.read(&chain, self.now);
         }
         self.chain = chain;
         if !lost {
@@ -209,6 +210,7 @@ impl Sim {
         let used = view.ledger().used().len() * view.genesis().sequence_length;
         assert_eq!(used, view.tokens(), "D25: used positions add up to T");
         assert!(view.tokens() >= before);
+        assert!(view.tokens() <= self.end(), "D11: {} tokens, the run ends at {}", view.tokens(), self.end());
         match &r.body {
             Body::Outer(o) => {
                 let fences: BTreeSet<(SiteId, Incarnation)> =
@@ -230,6 +232,12 @@ impl Sim {
         }
         self.events.push(format!("{} ms: {} {}", self.now, r.seq, r.body.kind()));
         self.chain.push(r);
+    }
+
+    /// T of every run with this budget, whatever happens: the budget, rounded up to whole samples (D11).
+    pub fn end(&self) -> u64 {
+        let length = self.world.spec.data.sequence_length as u64;
+        self.world.spec.training.tokens.div_ceil(length) * length
     }
 
     pub fn ended(&self) -> bool {

@@ -10,6 +10,9 @@ use coalition_protocol::messages::{Desired, Offer, SiteRun, StepOffer};
 use coalition_protocol::record::{Included, LeaseUse, Record};
 use coalition_protocol::{Digest, Incarnation, IntervalSet, Real, Seq, SiteId};
 
+/// Positions of an inner step: `spec::BATCH` by the sequence length of `spec::small`.
+const PER_STEP: u64 = super::spec::BATCH / 16;
+
 /// What survives a crash.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -104,7 +107,7 @@ impl Site {
     }
 
     /// Reads records it has not seen.
-    pub fn read(&mut self, chain: &[Record]) {
+    pub fn read(&mut self, chain: &[Record], now: u64) {
         let mut from = self.view.as_ref().map_or(0, |v| v.head().seq.0 as usize + 1);
         if self.view.is_none() {
             let Some(first) = chain.first() else { return };
@@ -112,14 +115,13 @@ impl Site {
             from = 1;
         }
         for r in chain.iter().skip(from) {
-            let before = self.view.clone();
             self.view.as_mut().unwrap().apply(r).expect("a site accepts what the hub appended");
-            self.learn(before.as_ref().unwrap(), r);
+            self.learn(r, now);
         }
     }
 
     // D18: what becomes of work that a commit did or did not include.
-    fn learn(&mut self, before: &View, r: &Record) {
+    fn learn(&mut self, r: &Record, now: u64) {
         use coalition_protocol::record::Body;
         let Some(store) = &mut self.store else { return };
         match &r.body {
@@ -146,11 +148,24 @@ impl Site {
             Body::Void(_) => {
                 store.offer = None;
                 store.step = None;
-                self.training = None;
             }
             _ => {}
         }
-        let _ = before;
+        // D24: work without its lease is dropped.
+        let view = self.view.as_ref().unwrap();
+        store.worked.retain(|plan, used| {
+            let lease = view.ledger().leases(&self.id).find(|(p, l)| p == plan && l.incarnation == store.opened);
+            lease.is_some_and(|(_, l)| l.ranges.first(used.len()) == *used)
+        });
+        // D18: what was done of a plan that is closed is late work.
+        if let Some((plan, since)) = self.training.filter(|(plan, _)| !view.open_plans().any(|(p, _)| p == *plan)) {
+            self.training = None;
+            let done = (now - since) / self.step_millis * PER_STEP;
+            let lease = view.ledger().leases(&self.id).find(|(p, l)| *p == plan && l.incarnation == store.opened);
+            if let Some((_, l)) = lease.filter(|_| done > 0) {
+                store.worked.entry(plan).or_insert_with(|| l.ranges.first(done));
+            }
+        }
     }
 
     /// The trainer: loads, applies commits, trains, offers. `every` is the checkpoint rule.
@@ -228,10 +243,16 @@ impl Site {
                 now
             }
         };
-        if now - since < part.inner_steps * self.step_millis {
+        if now - since < part.ranges.len().div_ceil(PER_STEP) * self.step_millis {
             return;
         }
-        store.worked.insert(seq, part.ranges.clone());
+        if !part.ranges.is_empty() {
+            store.worked.insert(seq, part.ranges.clone());
+        }
+        if store.worked.is_empty() {
+            // Nothing to give: the budget has nothing left for it.
+            return;
+        }
         let used: Vec<LeaseUse> = store.worked.iter().map(|(p, r)| LeaseUse { plan: *p, used: r.clone() }).collect();
         let tokens = used.iter().map(|u| u.used.len()).sum::<u64>() * view.genesis().sequence_length;
         store.entry += 1;

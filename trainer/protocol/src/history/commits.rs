@@ -149,7 +149,7 @@ impl View {
         self.states.insert(seq, (s.state, vec![s.site.clone()]));
     }
 
-    fn forgive(&mut self, site: &SiteId) {
+    pub(super) fn forgive(&mut self, site: &SiteId) {
         if let Some(m) = self.members.get_mut(site) {
             m.missed = 0;
         }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub use error::Violation;
 pub use ledger::{Lease, Ledger};
 
-use crate::record::{Body, Genesis, LeftOut, Outer, Plan, Record, Step};
+use crate::record::{Body, Genesis, LeftOut, Outer, Part, Plan, Record, Step};
 use crate::sign::{PublicKey, SignedRecord};
 use crate::{Digest, Epoch, Incarnation, Round, RunId, Seq, SiteId};
 
@@ -192,9 +192,16 @@ impl View {
         let any = self.members.values().any(&old);
         self.members.iter().filter(move |(_, m)| if any { old(m) } else { m.in_good_standing() }).map(|(s, _)| s)
     }
-    /// What a commit of `plan` must say of its members that are not `included`, in order of site (D18).
+    /// True if a contribution to open plan `seq` can stand for anything: its part has positions, or its site late work. A
+    /// site with neither is not waited for, and not left out.
+    pub fn has_to_give(&self, seq: Seq, part: &Part) -> bool {
+        let late = || self.ledger.leases(&part.site).any(|(p, l)| p < seq && l.incarnation == part.incarnation);
+        !part.ranges.is_empty() || late()
+    }
+    /// What a commit of the open `plan` must say of its members that are not `included`, in order of site (D18).
     pub fn left_out(&self, plan: &Plan, included: impl Fn(&SiteId) -> bool) -> Vec<LeftOut> {
-        let absent = plan.parts.iter().filter(|p| !included(&p.site));
+        let seq = self.open.get(&plan.round).copied().unwrap_or_default();
+        let absent = plan.parts.iter().filter(|p| !included(&p.site) && self.has_to_give(seq, p));
         absent
             .map(|part| {
                 let retired = self.incarnation(&part.site) != Some(part.incarnation);

@@ -1,8 +1,8 @@
 //! Rules and effects of plans and voids (D9, D14).
 use super::apply::{Rule, rule};
 use super::{Commit, View};
-use crate::record::{End, Outcome, Plan, State, Void};
-use crate::{Round, Seq};
+use crate::record::{End, Outcome, Part, Plan, STRETCH, State, Void};
+use crate::{Round, Seq, SiteId};
 
 impl View {
     pub(super) fn check_plan(&self, p: &Plan) -> Result<(), Rule> {
@@ -19,6 +19,9 @@ impl View {
                 "D9",
                 format!("tokensBefore {} is not {} committed + {in_flight} in flight", p.tokens_before, self.tokens),
             );
+        }
+        if p.stretch != STRETCH {
+            return rule("D29", format!("stretch {}: this build knows leases for {STRETCH} × hᵢ alone", p.stretch));
         }
         if p.parts.is_empty() || p.quorum == 0 || p.quorum as usize > p.parts.len() {
             return rule("D9", format!("quorum {} of {} parts", p.quorum, p.parts.len()));
@@ -40,7 +43,7 @@ impl View {
             }
             let g = &self.genesis;
             let worth = part.ranges.len().checked_mul(g.sequence_length);
-            if worth != Some(part.tokens) || part.ranges.is_empty() || part.inner_steps == 0 {
+            if worth != Some(part.tokens) || part.inner_steps == 0 {
                 return rule(
                     "D9",
                     format!("{} is given {} tokens for {} positions", part.site, part.tokens, part.ranges.len()),
@@ -58,12 +61,52 @@ impl View {
         {
             return rule("D9", format!("a plan for one member while {other} is a member in good standing"));
         }
+        self.check_budget(p)?;
         self.ledger.can_lease(p.parts.iter().map(|p| (&p.site, &p.ranges))).map_err(|w| ("D24", w))
+    }
+
+    /// D11: T ends at the budget, rounded up to whole samples, and never above it. A contribution may stand for all that
+    /// its site was leased up to its plan, and nobody knows how much of that it used before it offers. So the sum over the
+    /// sites of all open plans counts with their leases whole: what a plan may lead to is bounded here, once, and no later
+    /// record can pass it. Sites without a part in an open plan can contribute to none; their late work counts again in the
+    /// plan that names them.
+    fn check_budget(&self, p: &Plan) -> Result<(), Rule> {
+        if !self.open.is_empty() && p.parts.iter().any(|p| p.drop_late) {
+            return rule("D18", "late work is dropped only between rounds, while no plan is open");
+        }
+        let new = p.parts.iter().filter(|p| !p.drop_late).map(|p| &p.site);
+        let mut sites: Vec<&SiteId> =
+            self.open_plans().flat_map(|(_, p)| &p.parts).map(|p| &p.site).chain(new).collect();
+        sites.sort_unstable();
+        sites.dedup();
+        let leased: u64 = sites.iter().flat_map(|s| self.ledger.leases(s)).map(|(_, l)| l.ranges.len()).sum();
+        let granted = p.parts.iter().fold(0u64, |n, p| n.saturating_add(p.ranges.len()));
+        let late = |p: &Part| !p.drop_late && self.ledger.leases(&p.site).next().is_some();
+        if granted == 0 && !p.parts.iter().any(late) {
+            return rule("D9", "nobody has anything to do in this plan");
+        }
+        let used = self.ledger.used().len();
+        let most = p.budget.div_ceil(self.genesis.sequence_length);
+        if used.saturating_add(leased).saturating_add(granted) > most {
+            return rule(
+                "D11",
+                format!(
+                    "{used} positions used, {leased} leased and {granted} more pass the budget of {most} positions"
+                ),
+            );
+        }
+        Ok(())
     }
 
     pub(super) fn do_plan(&mut self, seq: Seq, p: &Plan) {
         for part in &p.parts {
-            self.ledger.lease(&part.site, part.incarnation, seq, &part.ranges);
+            if part.drop_late {
+                self.ledger.release(&part.site, seq);
+                self.forgive(&part.site);
+            }
+            if !part.ranges.is_empty() {
+                self.ledger.lease(&part.site, part.incarnation, seq, &part.ranges);
+            }
         }
         self.open.insert(p.round, seq);
         self.plans.insert(seq, p.clone());

@@ -1,4 +1,5 @@
 //! Builds legal chains, one move at a time.
+#![allow(dead_code)]
 use coalition_protocol::bits::BatchHash;
 use coalition_protocol::history::View;
 use coalition_protocol::keys::ContributionKey;
@@ -16,6 +17,8 @@ pub fn site(n: usize) -> SiteId {
 pub struct Chain {
     pub records: Vec<Record>,
     pub view: View,
+    /// The budget that plans name.
+    pub budget: u64,
 }
 
 impl Chain {
@@ -42,7 +45,7 @@ impl Chain {
         let (epoch, seq, parent) = (Epoch(1), Seq(0), Digest::ZERO);
         let first = Record { version: VERSION, run, epoch, seq, parent, body: Body::Genesis(genesis) };
         let view = View::start_unsigned(&first).unwrap();
-        Self { records: vec![first], view }
+        Self { records: vec![first], view, budget: 1 << 40 }
     }
 
     pub fn append(&mut self, body: Body) {
@@ -64,14 +67,14 @@ impl Chain {
             let ranges = self.view.ledger().next_free(4 + n as u64, &taken);
             taken = taken.union(&ranges);
             let incarnation = self.view.incarnation(&site).unwrap();
-            parts.push(Part { site, incarnation, inner_steps: 4, tokens: ranges.len() * 8, ranges });
+            parts.push(Part { site, incarnation, inner_steps: 4, tokens: ranges.len() * 8, ranges, drop_late: false });
         }
         Body::Plan(Plan {
             round: self.view.next_round(),
             parts,
             tokens_before: self.view.tokens() + self.view.in_flight(),
-            budget: 1 << 40,
-            stretch: 4,
+            budget: self.budget,
+            stretch: 1,
             grace_millis: 1000,
             quorum: 1,
             norm_limit: None,

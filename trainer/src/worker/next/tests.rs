@@ -83,6 +83,44 @@ fn a_void_makes_late_work_and_a_lost_lease_drops_it() {
 }
 
 #[test]
+fn a_part_without_positions_offers_late_work_or_waits() {
+    let mut w = World::new(&["a", "b"]);
+    w.fix_state();
+    let first = w.plan(&["a", "b"]);
+    w.cursor.begin(first);
+    w.step();
+    w.commit(&["b"]);
+    w.fix_state();
+    w.cursor.applied = w.view.last_commit().0;
+    w.cursor.round = Round(1);
+    let plan = w.view.plan(first).cloned().unwrap();
+    w.cursor.leave_plan(Some(&plan), &site("a"), ROWS);
+    let second = w.plan_of(&[("a", 0, false), ("b", 6, false)]);
+    assert_eq!(w.next(), Action::Begin(second));
+    w.cursor.begin(second);
+    assert_eq!(w.next(), Action::Offer, "late work alone");
+    w.cursor.settle();
+    w.cursor.begin(second);
+    assert!(w.is_waiting(), "nothing to do and nothing to give");
+}
+
+#[test]
+fn a_plan_may_drop_late_work() {
+    let mut w = World::new(&["a", "b"]);
+    w.fix_state();
+    let first = w.plan(&["a", "b"]);
+    w.cursor.begin(first);
+    w.step();
+    w.append(Body::Void(Void { round: Round(1), plans: vec![first], reason: "NoQuorum".to_owned() }));
+    let plan = w.view.plan(first).cloned().unwrap();
+    w.cursor.leave_plan(Some(&plan), &site("a"), ROWS);
+    let second = w.plan_of(&[("a", 3, true), ("b", 3, false)]);
+    assert_eq!(w.next(), Action::DropLate, "before the plan that says so is begun");
+    w.cursor.settle();
+    assert_eq!(w.next(), Action::Begin(second));
+}
+
+#[test]
 fn effects_follow_the_record() {
     let mut w = World::new(&["a", "b"]);
     w.fix_state();

@@ -94,14 +94,20 @@ impl World {
 
     /// Plans the next round for these sites, three steps each.
     pub fn plan(&mut self, sites: &[&str]) -> Seq {
+        let parts: Vec<(&str, u64, bool)> = sites.iter().map(|s| (*s, 3 * ROWS, false)).collect();
+        self.plan_of(&parts)
+    }
+
+    /// Plans the next round: (site, positions, whether its late work is dropped).
+    pub fn plan_of(&mut self, parts: &[(&str, u64, bool)]) -> Seq {
         let mut taken = IntervalSet::new();
-        let parts = sites
+        let parts = parts
             .iter()
-            .map(|s| {
-                let ranges = self.view.ledger().next_free(3 * ROWS, &taken);
+            .map(|(s, positions, drop_late)| {
+                let ranges = self.view.ledger().next_free(*positions, &taken);
                 taken = taken.union(&ranges);
-                let tokens = ranges.len() * 8;
-                Part { site: site(s), incarnation: Incarnation(1), inner_steps: 3, ranges, tokens }
+                let (tokens, drop_late) = (ranges.len() * 8, *drop_late);
+                Part { site: site(s), incarnation: Incarnation(1), inner_steps: 3, ranges, tokens, drop_late }
             })
             .collect();
         let round = self.view.open_plans().last().map_or(self.view.last_round(), |(_, p)| p.round).next();
@@ -111,7 +117,7 @@ impl World {
             tokens_before: self.view.tokens() + in_flight,
             budget: 10_000,
             parts,
-            stretch: 4,
+            stretch: 1,
             grace_millis: 1,
             quorum: 1,
             norm_limit: None,
