@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coalition_planner::Event;
 use coalition_protocol::SiteId;
 use coalition_protocol::messages::{SiteReport, SiteRun};
 use coalition_protocol::sign::SignedRecord;
@@ -29,6 +30,7 @@ pub struct Exchange {
     history: watch::Sender<Arc<Vec<SignedRecord>>>,
     site_runs: BTreeMap<SiteId, watch::Sender<Option<Arc<SiteRun>>>>,
     inbox: Mutex<BTreeMap<SiteId, Inbox>>,
+    told: Mutex<Vec<Event>>,
     /// Wakes the hub's loop.
     pub changed: Notify,
 }
@@ -48,6 +50,7 @@ impl Exchange {
             history: watch::Sender::new(Arc::default()),
             site_runs: sites.iter().map(|s| (s.clone(), watch::Sender::new(None))).collect(),
             inbox: Mutex::new(inbox),
+            told: Mutex::default(),
             changed: Notify::new(),
         }))
     }
@@ -55,6 +58,11 @@ impl Exchange {
     /// What every site said last.
     pub fn inbox(&self) -> BTreeMap<SiteId, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What sites want a person to know, since the last call.
+    pub fn take_told(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Shows the records to all sites.
@@ -119,6 +127,13 @@ impl Link {
             .map_err(|e| LocalError::Bug(format!("a report was not written: {e}")))??;
         self.heard(Some(report));
         Ok(())
+    }
+
+    /// Tells a person something that the hub cannot see, as its reports do not come.
+    pub fn tell(&self, reason: &str, message: String) {
+        let event = Event { reason: reason.to_owned(), site: Some(self.site.clone()), message, warning: true };
+        self.exchange.told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.exchange.changed.notify_one();
     }
 
     /// Says that the site is there, without anything new.
