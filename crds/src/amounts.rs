@@ -52,8 +52,9 @@ impl JsonSchema for Tokens {
             "maxLength": 17,
             "pattern": "^[0-9]+[kMGT]?$",
             "x-kubernetes-validations": [{
-                "rule": "quantity(string(self)).isInteger() && quantity(string(self)).asInteger() >= 0 \
-                         && quantity(string(self)).asInteger() <= 9007199254740992",
+                // Compared as quantities: as an integer, an amount beyond 64 bits stops the rule instead of failing it.
+                "rule": "!quantity(string(self)).isLessThan(quantity('0')) \
+                         && !quantity(string(self)).isGreaterThan(quantity('9007199254740992'))",
                 "message": "must be 0 to 9007T tokens (2^53); write a whole number, or one with k, M, G or T such as 400k",
             }],
         })

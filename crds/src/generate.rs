@@ -14,16 +14,6 @@ pub fn all() -> Result<Vec<(String, Value)>, serde_json::Error> {
         .collect()
 }
 
-/// The definition of one kind, if there is one.
-pub fn schema_of(kind: &str) -> Result<Option<Value>, serde_json::Error> {
-    for (_, crd) in all()? {
-        if crd.pointer("/spec/names/kind").and_then(Value::as_str) == Some(kind) {
-            return Ok(crd.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned());
-        }
-    }
-    Ok(None)
-}
-
 fn definition(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
     let mut v = serde_json::to_value(crd)?;
     tidy(&mut v);

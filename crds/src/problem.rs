@@ -1,4 +1,7 @@
 //! One thing that is wrong with a manifest, told so that its reader can act.
+//!
+//! `coalition_spec::Problem` has the same parts without a place in a file. There is no crate where one type could stand for
+//! both: this one may depend on nothing of the project, and that one must not know Kubernetes (`e2e/tests/layers.rs`).
 use std::fmt;
 
 use serde::Serialize;

@@ -1,4 +1,5 @@
-//! CEL rules that several types share. A message says what is wrong, why, and what to do instead.
+//! CEL rules that several types share. A message says what is wrong, why, and what to do instead. A rule about two fields is
+//! told of the one to change (`field_path`); its message then begins with "is VALUE: ", as a server shows no value there.
 use kube::core::{Message, Reason, Rule};
 
 /// The field keeps its first value.

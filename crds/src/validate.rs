@@ -60,13 +60,21 @@ pub fn check(kind: &str, object: &Value, old: Option<&Value>) -> Vec<Problem> {
     }
     let validator = Validator::new();
     let Err(errors) = validator.validate_compiled(&k.rules, &object, old.as_ref()) else { return Vec::new() };
+    // What another rule refuses can stop one from being evaluated, such as an amount that no integer holds.
+    let refused = errors.iter().any(|e| e.kind == ErrorKind::ValidationFailure);
     errors
         .into_iter()
+        .filter(|e| !refused || e.kind == ErrorKind::ValidationFailure)
         .map(|e| {
             let value = object.pointer(&pointer(&e.field_path)).filter(|v| !v.is_object() && !v.is_array());
+            let plain = value.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default();
             let value = value.map(ToString::to_string).unwrap_or_default();
             match e.kind {
-                ErrorKind::ValidationFailure => Problem::from_rule(e.field_path, value, &e.message),
+                ErrorKind::ValidationFailure => {
+                    // A problem shows its value beside the message.
+                    let message = e.message.strip_prefix(&format!("is {plain}: ")).unwrap_or(&e.message);
+                    Problem::from_rule(e.field_path, value, message)
+                }
                 _ => Problem::new(
                     e.field_path,
                     value,

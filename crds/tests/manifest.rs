@@ -5,6 +5,7 @@ use coalition_crds::{TrainingRun, validate};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+/// The manifest that the README begins with: two objects, comments, both ways to write a mapping.
 const QUICKSTART: &str = include_str!("../examples/quickstart.yaml");
 
 fn problems(text: &str) -> Vec<String> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
+/// What is printed without a verb: all there is to ask for.
 const USAGE: &str = "usage:
   coalition-e2e audit RUN DATA     check the history in RUN against itself and the data
   coalition-e2e learnt RUN DATA    bits per byte before and after, beside counting models on the bytes RUN was fed

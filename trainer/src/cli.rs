@@ -13,6 +13,7 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// What scripts and pods may rely on: the numbers of `coalition_protocol::exit`.
 const CODES: &str = "Exit codes:
   0   finished; the gateway confirmed the run's end
   64  bad configuration, or training diverged: restarting cannot help
@@ -32,8 +33,13 @@ pub enum Command {
     /// Train as one worker of a gang; usually started by `supervise`.
     #[command(after_help = "Example:\n  COALITION_TOKEN=… coalition-trainer work --config worker-0.json")]
     Work(ConfigArg),
-    /// Prepare data sets.
-    #[command(subcommand)]
+    /// Prepare data sets, and check them.
+    #[command(
+        subcommand,
+        after_help = "Examples:
+  coalition-trainer data prepare --include '*.rs' --out ./data ~/.cargo/registry/src
+  coalition-trainer data verify ./data"
+    )]
     Data(Data),
     /// Write text from a run checkpoint.
     #[command(after_help = "Examples:

@@ -10,6 +10,7 @@ use coalition_protocol::{Digest, SiteId, exit};
 use common::hub::Hub;
 use common::process::{Supervisor, start};
 
+/// No test waits longer for one thing: the slowest machine of the gate is ten times slower than the usual one.
 const LIMIT: Duration = Duration::from_mins(2);
 
 fn site() -> SiteId {

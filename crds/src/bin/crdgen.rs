@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use coalition_crds::generate;
 
+/// What `--help` prints: all there is to ask for.
 const HELP: &str = "\
 Writes the custom resource definitions as YAML, one file a kind.
 

@@ -14,6 +14,7 @@ use yaml::Document;
 
 /// The largest file read: an object may take 64 KiB, a manifest some of them.
 const MAX_BYTES: usize = 1 << 20;
+/// What to do about metadata that no server would read either.
 const METADATA: &str = "Write metadata as for any Kubernetes object.";
 
 /// What a manifest holds, defaults filled in.
@@ -43,31 +44,66 @@ impl Objects {
     }
 }
 
+/// A manifest with mistakes: what is wrong, and what could be read all the same.
+#[derive(Clone, Debug, Default)]
+pub struct Examined {
+    /// Objects that have the form of their kind. Those with problems are here too, for checks that come later.
+    pub objects: Objects,
+    /// Everything that is wrong, ordered by line.
+    pub problems: Vec<Problem>,
+    /// True if something has not the form of its kind, so that it is not among the objects.
+    pub partial: bool,
+}
+
 /// Reads a manifest. Errors hold everything that is wrong, ordered by line.
+///
+/// ```
+/// let policy = "apiVersion: coalition.training/v1alpha1
+/// kind: CheckpointPolicy
+/// metadata: {name: hourly}
+/// spec:
+///   interval: {seconds: 0}
+/// ";
+/// let problems = coalition_crds::manifest::read(policy).unwrap_err();
+/// assert_eq!(
+///     problems[0].to_string(),
+///     "line 5: CheckpointPolicy/hourly: spec.interval.seconds: 0: must be at least 1 and at most 604800. Raise it."
+/// );
+/// ```
 pub fn read(text: &str) -> Result<Objects, Vec<Problem>> {
+    let examined = examine(text);
+    if examined.problems.is_empty() { Ok(examined.objects) } else { Err(examined.problems) }
+}
+
+/// Reads a manifest as far as it can be read.
+pub fn examine(text: &str) -> Examined {
+    let unreadable = |problems| Examined { problems, partial: true, ..Examined::default() };
     if text.len() > MAX_BYTES {
         let bound = format!("must be at most {MAX_BYTES} bytes");
-        return Err(vec![Problem::new("", format!("{} bytes", text.len()), bound, "Split the file.")]);
+        return unreadable(vec![Problem::new("", format!("{} bytes", text.len()), bound, "Split the file.")]);
     }
-    let documents = yaml::documents(text)?;
-    let mut objects = Objects::default();
-    let mut problems = Vec::new();
+    let documents = match yaml::documents(text) {
+        Ok(d) => d,
+        Err(problems) => return unreadable(problems),
+    };
+    let mut found = Examined::default();
     for document in documents {
-        add(&mut objects, document, &mut problems);
+        add(&mut found, document);
     }
-    if problems.is_empty() && objects.runs.is_empty() && objects.policies.is_empty() {
-        problems.push(Problem::new(
+    if found.problems.is_empty() && found.objects.runs.is_empty() && found.objects.policies.is_empty() {
+        found.problems.push(Problem::new(
             "",
             "",
             "the file holds no TrainingRun and no CheckpointPolicy",
             format!("Begin an object with `apiVersion: {API_VERSION}` and `kind: TrainingRun`."),
         ));
     }
-    problems.sort_by_key(|p| p.line);
-    if problems.is_empty() { Ok(objects) } else { Err(problems) }
+    found.problems.sort_by_key(|p| p.line);
+    found
 }
 
-fn add(objects: &mut Objects, document: Document, problems: &mut Vec<Problem>) {
+fn add(examined: &mut Examined, document: Document) {
+    let Examined { objects, problems, partial } = examined;
     let text = |path: &str| document.value.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let kind = text("/kind");
     let name = text("/metadata/name");
@@ -77,14 +113,17 @@ fn add(objects: &mut Objects, document: Document, problems: &mut Vec<Problem>) {
         problems.push(p.of(&object).at(line));
     };
     let Some(kind) = kind else {
+        *partial = true;
         return tell(Problem::new("kind", "", "is missing", "Add `kind: TrainingRun` or another kind."));
     };
     match text("/apiVersion") {
         None => {
+            *partial = true;
             return tell(Problem::new("apiVersion", "", "is missing", format!("Add `apiVersion: {API_VERSION}`.")));
         }
         Some(v) if v == API_VERSION => {}
         Some(v) if v.split('/').next() == Some(GROUP) && v.contains('/') => {
+            *partial = true;
             return tell(Problem::new(
                 "apiVersion",
                 v,
@@ -110,13 +149,17 @@ fn add(objects: &mut Objects, document: Document, problems: &mut Vec<Problem>) {
         ));
     }
     let complete = validate::complete(&kind, &document.value);
-    if found.is_empty() {
-        let typed = match kind.as_str() {
-            "TrainingRun" => typed(&complete).map(|o| objects.runs.push(o)),
-            _ => typed(&complete).map(|o| objects.policies.push(o)),
-        };
-        // The schema was made from the type, so this is about metadata alone.
-        found.extend(typed.err().map(|e| Problem::new("metadata", "", e, METADATA)));
+    let typed = match kind.as_str() {
+        "TrainingRun" => typed(&complete).map(|o| objects.runs.push(o)),
+        "CheckpointPolicy" => typed(&complete).map(|o| objects.policies.push(o)),
+        _ => Err(String::new()),
+    };
+    if let Err(e) = typed {
+        *partial = true;
+        if found.is_empty() {
+            // The schema was made from the type, so this is about metadata alone.
+            found.push(Problem::new("metadata", "", e, METADATA));
+        }
     }
     found.into_iter().for_each(&mut tell);
     objects.places.push((object, document));

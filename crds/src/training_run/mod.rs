@@ -53,25 +53,28 @@ use crate::rules;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = rules::rule(
+    validation = rules::computed(
         "self.training.outer.quorum <= self.sites.max",
-        "training.outer.quorum must be at most sites.max: a commit cannot need more contributions than there are sites; \
-         lower quorum or raise sites.max",
-    ),
+        "'is %d: must be at most sites.max = %d, as a commit cannot need more contributions than there are sites; \
+         lower quorum or raise sites.max'.format([self.training.outer.quorum, self.sites.max])",
+    )
+    .field_path(".training.outer.quorum"),
     validation = rules::computed(
         "self.siteTemplates.all(t, quantity(string(self.training.batchTokens)).asInteger() \
          % (self.data.sequenceLength * t.workers) == 0)",
-        "'training.batchTokens is %s: must be a multiple of data.sequenceLength x workers of every site template, \
-         here %d x %d for the first; choose such a multiple'\
+        "'is %s: must be a multiple of data.sequenceLength x workers of every site template, here %d x %d for the first; \
+         choose such a multiple'\
          .format([self.training.batchTokens, self.data.sequenceLength, self.siteTemplates[0].workers])",
-    ),
+    )
+    .field_path(".training.batchTokens"),
     validation = rules::computed(
         "quantity(string(self.training.tokens)).asInteger() / 4 >= self.sites.max \
          * quantity(string(self.training.outer.tokensPerRound)).asInteger()",
-        "'training.tokens is %s: must be at least four rounds of sites.max x training.outer.tokensPerRound, here %d x %s; \
-         raise the budget, or lower tokensPerRound or sites.max'\
+        "'is %s: must be at least four rounds of sites.max x training.outer.tokensPerRound, here %d x %s; raise the budget, \
+         or lower tokensPerRound or sites.max'\
          .format([self.training.tokens, self.sites.max, self.training.outer.tokensPerRound])",
     )
+    .field_path(".training.tokens")
 )]
 pub struct TrainingRunSpec {
     /// Sets how many sites train, and which.

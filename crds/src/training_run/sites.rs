@@ -11,8 +11,8 @@ use crate::rules;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::computed(
     "self.min <= self.max",
-    "'min is %d: must be at most max = %d; lower min or raise max'.format([self.min, self.max])",
-))]
+    "'is %d: must be at most max = %d; lower min or raise max'.format([self.min, self.max])",
+).field_path(".min"))]
 pub struct Sites {
     /// Lets the run go on while at least so many sites are alive. Default: 1.
     #[serde(default = "one")]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::amounts::{Grace, Tokens};
 use crate::rules;
 
+/// Why the numbers of training cannot change, and the way out: the learning-rate curve is one whole (run-state D11).
 const WHY_FIXED: &str = "the curve so far was trained with the old value; create a new run to try another";
 
 /// Sets budget, batch, optimizers and rounds.
@@ -18,9 +19,10 @@ const WHY_FIXED: &str = "the curve so far was trained with the old value; create
          && quantity(string(self.batchTokens)).asInteger() > 0 \
          && quantity(string(self.outer.tokensPerRound)).asInteger() \
          % quantity(string(self.batchTokens)).asInteger() == 0",
-        "'outer.tokensPerRound is %s: must be a multiple of batchTokens = %s, and both above 0; choose a whole number of \
-         inner steps'.format([self.outer.tokensPerRound, self.batchTokens])",
+        "'is %s: must be a multiple of batchTokens = %s, and both above 0; choose a whole number of inner steps'\
+         .format([self.outer.tokensPerRound, self.batchTokens])",
     )
+    .field_path(".outer.tokensPerRound")
 )]
 pub struct Training {
     /// Sets the budget in tokens (suffixes k, M, G, T): the run ends when so many are committed. At least four rounds.

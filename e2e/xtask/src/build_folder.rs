@@ -34,11 +34,7 @@ pub fn take(folder: &Path, root: &Path) -> Result<File> {
         drop(file);
         let file = open()?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            say::line(&format!(
-                "waiting: {} builds in {}",
-                String::from_utf8_lossy(&owner(&path)?),
-                folder.display()
-            ));
+            say::line(&format!("waiting: {} builds in {}", String::from_utf8_lossy(&owner(&path)?), folder.display()));
             lock(&file, FlockOperation::LockExclusive)?;
         }
         forget(folder)?;
@@ -97,7 +93,11 @@ mod tests {
             taken.send(()).unwrap();
             drop(held);
         });
-        assert_eq!(owner(&dir.path().join(OWNER)).unwrap(), b"/first", "nothing changes hands while the first holds it");
+        assert_eq!(
+            owner(&dir.path().join(OWNER)).unwrap(),
+            b"/first",
+            "nothing changes hands while the first holds it"
+        );
         assert!(seen.try_recv().is_err());
         drop(first);
         seen.recv_timeout(std::time::Duration::from_secs(30)).unwrap();

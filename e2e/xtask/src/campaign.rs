@@ -54,6 +54,7 @@ struct Campaign {
 /// The bar is on all kills together: two hundred in a campaign.
 const KILLS: &[(&str, &str, &str, &str)] = &[("kills", "kills in all", "kills", ">= 200")];
 
+/// All campaigns; their bars are those of the project's aims (README).
 const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "kills",

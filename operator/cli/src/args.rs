@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use coalition_local::KillPlan;
 
+/// What scripts may rely on: the numbers of `coalition_local::exit_code`.
 const CODES: &str = "Exit codes:
   0    done
   1    the run ended, and not as complete
@@ -50,7 +51,9 @@ pub enum Command {
   kubectl coalition local run.yaml --dir ./state --kill south@60+15
   kubectl coalition local run.yaml --kill-every 5
 
-Ctrl-C once saves and stops, twice stops at once. Either way `resume` goes on, as after a kill of this process.")]
+Ctrl-C once saves and stops, twice stops at once. Either way `resume` goes on, as after a kill of this process.
+What is wrong with the manifest or these arguments is told before anything is written. A run that reached its budget has \
+ended: a larger one is refused with code 64; start a new run under another name.")]
     Local(Local),
     /// Go on with the run in a state folder.
     #[command(after_help = "Example:\n  kubectl coalition resume ./state")]
@@ -81,6 +84,7 @@ Ctrl-C once saves and stops, twice stops at once. Either way `resume` goes on, a
     /// Check a manifest without applying it, and show everything that is wrong with it.
     #[command(after_help = "Examples:
   kubectl coalition validate -f run.yaml
+  kubectl coalition validate -f run.yaml -o wide
   cat run.yaml | kubectl coalition validate -f - -o json
 
 Exits with 0 if nothing is wrong, 64 if something is, 66 if the file cannot be read.")]
@@ -224,7 +228,7 @@ pub struct Validate {
     /// The manifest; - reads standard input.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
-    /// How to show problems.
+    /// How to show it; wide adds the object of each problem, or what the numbers come to: steps, rounds, memory.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub output: Output,
 }

@@ -38,6 +38,7 @@ fn run(manifest: Option<PathBuf>, dir: PathBuf, how: How) -> Result<u8, LocalErr
         dir: dir.clone(),
         data: how.data.iter().cloned().collect::<BTreeMap<_, _>>(),
         trainer: how.trainer.clone(),
+        kills: how.kill.clone(),
         test: test_switches(&how),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -61,12 +62,6 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let runner = Runner::start(&options).await?;
     let names: Vec<String> = runner.setup().sites.keys().map(ToString::to_string).collect();
-    for plan in &how.kill {
-        if !names.contains(&plan.site.to_string()) {
-            runner.shut_down().await;
-            return Err(LocalError::NoSite { site: plan.site.to_string(), sites: names.join(", ") });
-        }
-    }
     note!(
         "{} on {} ({}); state in {}",
         style::strong(runner.setup().run.as_str()),

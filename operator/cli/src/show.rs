@@ -29,6 +29,15 @@ fn short(x: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Bytes with a decimal unit: 950 B, 4.2 kB, 1.05 GB.
+pub fn bytes(n: u64) -> String {
+    let text = count(n);
+    match text.find(|c: char| c.is_ascii_alphabetic()) {
+        Some(unit) => format!("{} {}B", &text[..unit], &text[unit..]),
+        None => format!("{text} B"),
+    }
+}
+
 /// Seconds in words: 42 s, 3 min 20 s, 2 h 05 min.
 pub fn duration(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;
@@ -149,6 +158,7 @@ mod tests {
         {
             assert_eq!(count(n), text);
         }
+        assert_eq!((bytes(950).as_str(), bytes(4_194_304).as_str()), ("950 B", "4.19 MB"));
         for (s, text) in [(0.4, "0 s"), (119.0, "119 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")] {
             assert_eq!(duration(s), text);
         }

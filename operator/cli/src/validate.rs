@@ -1,15 +1,21 @@
-//! `validate -f FILE`: everything that is wrong with a manifest, at once.
+//! `validate -f FILE`: everything that is wrong with a manifest, at once; or, with `-o wide`, what it comes to.
 use std::io::Read;
 use std::path::Path;
 
 use coalition_crds::Problem;
+use coalition_local::manifest::{PARTIAL, Resolved};
 use coalition_local::{LocalError, exit_code, manifest};
+use coalition_spec::memory;
+use coalition_spec::run::SiteTemplate;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::args::{Output, Validate};
-use crate::out::say;
-use crate::show::count;
+use crate::out::{note, say};
+use crate::show::{bytes, count};
 use crate::style;
+
+/// Columns of a table that no terminal bounds: lines must not depend on who looks.
+const WIDTH: u16 = 160;
 
 /// Checks and shows.
 pub fn validate(v: &Validate) -> Result<u8, LocalError> {
@@ -22,18 +28,12 @@ pub fn validate(v: &Validate) -> Result<u8, LocalError> {
     };
     match (manifest::check(&text), v.output) {
         (Ok(_), Output::Json | Output::Yaml) => print(&[], v.output).map(|()| exit_code::OK),
-        (Ok(runs), _) => {
+        (Ok(runs), output) => {
             for r in &runs {
-                let t = &r.spec.training;
-                say!(
-                    "{} TrainingRun/{}: {} parameters, {} tokens, {}, {} inner steps a round",
-                    style::good("valid"),
-                    r.run,
-                    count(r.spec.model.config.parameter_count()),
-                    count(t.tokens),
-                    sites(r.spec.sites.min, r.spec.sites.max),
-                    t.steps_per_round()
-                );
+                valid(r);
+                if output == Output::Wide {
+                    sizes(r);
+                }
                 if !r.others.is_empty() {
                     say!("{}", style::faint(&format!("left aside: {}", r.others.join(", "))));
                 }
@@ -43,14 +43,76 @@ pub fn validate(v: &Validate) -> Result<u8, LocalError> {
             }
             Ok(exit_code::OK)
         }
-        (Err(problems), output) => {
+        (Err(refused), output) => {
             match output {
-                Output::Json | Output::Yaml => print(&problems, output)?,
-                _ => table(&problems),
+                Output::Json | Output::Yaml => print(&refused.problems, output)?,
+                Output::Table | Output::Wide => table(&refused.problems, output == Output::Wide),
+            }
+            if refused.partial {
+                note!("{}", style::warning(PARTIAL));
             }
             Ok(exit_code::MANIFEST)
         }
     }
+}
+
+fn valid(r: &Resolved) {
+    let t = &r.spec.training;
+    say!(
+        "{} TrainingRun/{}: {} parameters, {} tokens, {}, {} inner steps a round",
+        style::good("valid"),
+        r.run,
+        count(r.spec.model.config.parameter_count()),
+        count(t.tokens),
+        sites(r.spec.sites.min, r.spec.sites.max),
+        t.steps_per_round()
+    );
+}
+
+/// What the numbers of a run come to: rounds, steps, and the memory of each shape of a site.
+fn sizes(r: &Resolved) {
+    let (t, s) = (&r.spec.training, &r.spec.sites);
+    let samples = t.batch_tokens / (r.spec.data.sequence_length as u64).max(1);
+    let round = t.outer.tokens_per_round.saturating_mul(u64::from(s.max)).max(1);
+    let steps = t.tokens.div_ceil(t.batch_tokens.max(1));
+    let mut lines = vec![
+        ("parameters", r.spec.model.config.parameter_count().to_string()),
+        (
+            "inner step",
+            format!("{} tokens: {samples} samples of {} at each site", t.batch_tokens, r.spec.data.sequence_length),
+        ),
+        ("round", format!("{} inner steps, {} tokens at each site", t.steps_per_round(), t.outer.tokens_per_round)),
+        (
+            "run",
+            format!("{} rounds with {}, {steps} inner steps in all", t.tokens.div_ceil(round), sites(s.max, s.max)),
+        ),
+        ("silent site", format!("replaced after {} s", s.replace_after_seconds)),
+    ];
+    for template in &r.spec.site_templates {
+        let m = memory::count(&r.spec.model.config, t.precision, template.shape);
+        let worker = m.masters.saturating_add(m.moments).saturating_add(m.gradients);
+        let workers = match template.shape.workers {
+            1 => "its worker".to_owned(),
+            n => format!("each of {n} workers"),
+        };
+        lines.push((
+            "memory",
+            format!(
+                "{} a site, {} in {workers}, and activations ({})",
+                bytes(m.site),
+                bytes(worker),
+                selects(template)
+            ),
+        ));
+    }
+    for (name, value) in lines {
+        say!("  {name:<11} {value}");
+    }
+}
+
+fn selects(t: &SiteTemplate) -> String {
+    let labels: Vec<String> = t.selector.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+    if labels.is_empty() { "sites without a template above".to_owned() } else { labels.join(", ") }
 }
 
 fn sites(min: u32, max: u32) -> String {
@@ -61,18 +123,27 @@ fn sites(min: u32, max: u32) -> String {
     }
 }
 
-fn table(problems: &[Problem]) {
+/// One line a problem; `wide` names the object too, and folds nothing.
+fn table(problems: &[Problem], wide: bool) {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    // Not a terminal: no width to fit, and lines that do not depend on who looks.
+    table.load_preset(presets::NOTHING);
+    table.set_content_arrangement(if wide { ContentArrangement::Disabled } else { ContentArrangement::Dynamic });
     if table.width().is_none() {
-        table.set_width(160);
+        table.set_width(WIDTH);
     }
-    table.set_header(["LINE", "FIELD", "VALUE", "PROBLEM", "WAY OUT"]);
+    let mut header = vec!["LINE", "FIELD", "VALUE", "PROBLEM", "WAY OUT"];
+    if wide {
+        header.insert(1, "OBJECT");
+    }
+    table.set_header(header);
     for p in problems {
         let line = p.line.map(|l| l.to_string()).unwrap_or_default();
-        let field = if p.field.is_empty() { &p.object } else { &p.field };
-        table.add_row([line.as_str(), field, &p.value, &p.bound, &p.way_out]);
+        let field = if p.field.is_empty() && !wide { &p.object } else { &p.field };
+        let mut row = vec![line.as_str(), field, &p.value, &p.bound, &p.way_out];
+        if wide {
+            row.insert(1, &p.object);
+        }
+        table.add_row(row);
     }
     // comfy-table pads every line to the full width.
     for line in table.to_string().lines() {

@@ -42,6 +42,7 @@ fn reason(v: &serde_json::Value) -> String {
     serde_json::from_value::<ErrorReply>(v.clone()).expect("an error reply").reason
 }
 
+/// How long a request may be held: longer than any test lasts, so that only an answer ends it.
 const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]

@@ -7,7 +7,7 @@ pub mod exit_code {
     pub const OK: u8 = 0;
     /// The run ended, and not as complete.
     pub const RUN_FAILED: u8 = 1;
-    /// The command line is wrong (clap's own).
+    /// The command line is wrong (clap's own, and arguments that do not fit the run).
     pub const USAGE: u8 = 2;
     /// The manifest is wrong, or does not fit the state folder.
     pub const MANIFEST: u8 = 64;
@@ -48,6 +48,29 @@ pub enum LocalError {
         /// The state folder.
         dir: PathBuf,
         /// What differs.
+        what: String,
+    },
+    /// The budget of a run that has ended was raised.
+    #[error(
+        "{dir} holds a run that has ended with its budget of {tokens} tokens: it does not go on to spec.training.tokens = \
+         {budget}. Start a new run: give the manifest another metadata.name, and another --dir if you name one. This version \
+         cannot extend a run that has ended",
+        dir = dir.display()
+    )]
+    Ended {
+        /// The state folder.
+        dir: PathBuf,
+        /// Tokens that were committed.
+        tokens: u64,
+        /// Tokens that the manifest asks for now.
+        budget: u64,
+    },
+    /// An argument that does not fit the run.
+    #[error("{argument}: {what}")]
+    Argument {
+        /// The argument with its value.
+        argument: String,
+        /// What is wrong and what to do.
         what: String,
     },
     /// A data set.
@@ -121,7 +144,8 @@ impl LocalError {
     /// The exit code of a tool that stops with this.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Manifest { .. } | Self::OtherRun { .. } => exit_code::MANIFEST,
+            Self::Manifest { .. } | Self::OtherRun { .. } | Self::Ended { .. } => exit_code::MANIFEST,
+            Self::Argument { .. } => exit_code::USAGE,
             Self::Data { .. } => exit_code::DATA,
             Self::Input { .. } | Self::Damaged { .. } | Self::NoSite { .. } => exit_code::NO_INPUT,
             Self::Busy { .. } | Self::NotRunning { .. } => exit_code::UNAVAILABLE,

@@ -1,5 +1,6 @@
 //! Faults on request: a site that loses its power at a step and comes back later, a process killed every so often.
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,13 @@ impl FromStr for KillPlan {
             step: step.parse().map_err(|_| form())?,
             return_after: back.map(|b| b.parse().map_err(|_| form())).transpose()?,
         })
+    }
+}
+
+impl fmt::Display for KillPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.site, self.step)?;
+        self.return_after.map_or(Ok(()), |s| write!(f, "+{s}"))
     }
 }
 
@@ -98,6 +106,10 @@ mod tests {
     fn reads_what_people_write() {
         let p: KillPlan = "south@40+20".parse().unwrap();
         assert_eq!((p.site.as_str(), p.step, p.return_after), ("south", 40, Some(20)));
+        assert_eq!(
+            (p.to_string(), "b@0".parse::<KillPlan>().unwrap().to_string()),
+            ("south@40+20".into(), "b@0".into())
+        );
         assert_eq!("south@40".parse::<KillPlan>().unwrap().return_after, None);
         for bad in ["south", "south@", "south@x", "south@1+", "South@1", "@1"] {
             assert!(bad.parse::<KillPlan>().is_err(), "{bad}");

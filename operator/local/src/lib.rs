@@ -11,6 +11,7 @@ pub mod durable;
 pub mod error;
 pub mod faults;
 pub mod hub;
+mod inputs;
 pub mod layout;
 pub mod lock;
 pub mod manifest;

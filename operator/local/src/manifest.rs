@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use coalition_crds::{Problem, TrainingRun, manifest};
-use coalition_planner::resolve::resolve;
+use coalition_planner::resolve::{Unresolved, resolve};
 use coalition_protocol::RunId;
 use coalition_spec::RunSpec;
 
@@ -38,10 +38,22 @@ pub fn text(path: &Path) -> Result<String, LocalError> {
     })
 }
 
-/// Everything that is wrong with a manifest, or the runs in it.
-pub fn check(text: &str) -> Result<Vec<Resolved>, Vec<Problem>> {
-    let objects = manifest::read(text)?;
-    let mut problems = Vec::new();
+/// What is wrong with a manifest.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Everything found, ordered by line.
+    pub problems: Vec<Problem>,
+    /// True if some of it hides what could not be checked yet.
+    pub partial: bool,
+}
+
+/// What follows a list of problems that is not known to be whole.
+pub const PARTIAL: &str = "further checks follow once this is mended";
+
+/// Everything that is wrong with a manifest, or the runs in it. What the API would refuse and what could not be trained are
+/// told together; where both speak of one field the second stands, as it knows which numbers to use instead.
+pub fn check(text: &str) -> Result<Vec<Resolved>, Refused> {
+    let manifest::Examined { objects, mut problems, mut partial } = manifest::examine(text);
     let mut runs = Vec::new();
     for run in &objects.runs {
         let object = format!("TrainingRun/{}", run.metadata.name.as_deref().unwrap_or("?"));
@@ -51,16 +63,36 @@ pub fn check(text: &str) -> Result<Vec<Resolved>, Vec<Problem>> {
                 .of(&object)
                 .at(line)
         };
+        let mut found: Vec<Problem> = Vec::new();
         match (name(run), resolve(run, objects.policy_of(run))) {
             (Ok(run), Ok(spec)) => runs.push(Resolved { run, spec, others: objects.others.clone() }),
             (named, spec) => {
-                problems.extend(named.err().map(|p| p.of(&object)));
-                problems.extend(spec.err().into_iter().flatten().map(place));
+                let unresolved = spec.err().unwrap_or(Unresolved { problems: Vec::new(), partial: false });
+                partial |= unresolved.partial;
+                // The API refuses the same names, and says more about them.
+                let told = problems.iter().any(|t| t.object == object && t.field == "metadata.name");
+                let named = named.err().filter(|_| !told);
+                found.extend(named.map(|p| p.of(&object).at(objects.line(&object, "metadata.name"))));
+                found.extend(unresolved.problems.into_iter().map(place));
             }
         }
+        let policy = format!("CheckpointPolicy/{}", run.spec.checkpoint_policy_ref.name);
+        // What is wrong with a policy is told of it, not of every run that refers to it.
+        if problems.iter().any(|t| t.object == policy) {
+            found.retain(|p| !p.field.starts_with("spec.checkpointPolicy"));
+        }
+        problems.retain(|t| t.object != object || !found.iter().any(|p| same_field(&t.field, &p.field)));
+        problems.extend(found);
     }
     problems.sort_by_key(|p| p.line);
-    if problems.is_empty() { Ok(runs) } else { Err(problems) }
+    if problems.is_empty() { Ok(runs) } else { Err(Refused { problems, partial }) }
+}
+
+/// Whether two paths name one field, or one of them an entry of the list that the other names.
+fn same_field(a: &str, b: &str) -> bool {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let entry = |rest: &str| rest.starts_with('[') && rest.ends_with(']') && !rest.contains('.');
+    long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || entry(rest))
 }
 
 fn name(run: &TrainingRun) -> Result<RunId, Box<Problem>> {
@@ -72,7 +104,11 @@ fn name(run: &TrainingRun) -> Result<RunId, Box<Problem>> {
 /// The one run of the manifest at `path`.
 pub fn one(path: &Path, text: &str) -> Result<Resolved, LocalError> {
     let refused = |problems: String| LocalError::Manifest { path: path.to_owned(), problems };
-    let runs = check(text).map_err(|p| refused(p.iter().map(|p| format!("  {p}")).collect::<Vec<_>>().join("\n")))?;
+    let runs = check(text).map_err(|r| {
+        let mut lines: Vec<String> = r.problems.iter().map(|p| format!("  {p}")).collect();
+        lines.extend(r.partial.then(|| format!("  {PARTIAL}")));
+        refused(lines.join("\n"))
+    })?;
     let names: Vec<String> = runs.iter().map(|r| r.run.to_string()).collect();
     let mut runs = runs.into_iter();
     match (runs.next(), runs.next()) {

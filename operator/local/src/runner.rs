@@ -79,6 +79,7 @@ impl Runner {
         let setup = tokio::task::spawn_blocking(move || setup::prepare(&options))
             .await
             .map_err(|e| LocalError::Bug(e.to_string()))??;
+        durable::folder(setup.layout.dir())?;
         let lock = RunnerLock::take(&setup.layout)?;
         // Commands for an earlier runner are not for this one.
         control::take(&setup.layout);
@@ -86,6 +87,7 @@ impl Runner {
         let exchange = Exchange::open(&setup.layout, &names)?;
         let suspend = watch::Sender::new(false);
         let (hub, snapshot) = Hub::open(&setup, exchange.clone(), suspend.subscribe())?;
+        setup.keep()?;
         let options = SiteOptions {
             run: setup.run.clone(),
             trainer: setup.trainer.clone(),
@@ -133,11 +135,6 @@ impl Runner {
         let mut snapshot = self.snapshot();
         let found = timeout(limit, snapshot.wait_for(|s| met(s))).await.ok()?.ok()?;
         Some(found.clone())
-    }
-
-    /// Waits until round `round` is committed.
-    pub async fn wait_for_round(&self, round: u64, limit: Duration) -> Option<Arc<Snapshot>> {
-        self.wait_for(limit, |s| s.status.round.0 >= round).await
     }
 
     /// Takes a site's power: all its processes die, gateway and courier are gone, the hub hears nothing. Its files stay.

@@ -1,19 +1,18 @@
 //! Everything a local run needs before anything starts: the resolved run, its pretended sites, its data set, the trainer
-//! program, and the folder it lives in. All checks come before the first write.
+//! program, and the folder it lives in. Only looks; [`Setup::keep`] writes, once the caller is sure.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use coalition_crds::names::{SITE_LABEL, pretended_sites};
-use coalition_data::index::TokenizerRef;
-use coalition_data::{Dataset, Samples, Verify};
 use coalition_outer::VectorLayout;
 use coalition_protocol::{Digest, RunId, SiteId};
 use coalition_spec::RunSpec;
-use coalition_spec::data::Tokenizer;
 use serde::{Deserialize, Serialize};
 
 use crate::LocalError;
 use crate::durable::{self, Mode};
+use crate::faults::KillPlan;
+use crate::inputs;
 use crate::layout::Layout;
 use crate::manifest;
 use crate::site::Shape;
@@ -32,6 +31,8 @@ pub struct RunOptions {
     pub data: BTreeMap<String, PathBuf>,
     /// The trainer; none to look for it.
     pub trainer: Option<PathBuf>,
+    /// Sites to kill on the way.
+    pub kills: Vec<KillPlan>,
     /// Switches for tests, written into the workers' configuration; null for none.
     pub test: serde_json::Value,
 }
@@ -69,11 +70,26 @@ pub struct Setup {
     pub trainer: PathBuf,
     /// Switches for tests.
     pub test: serde_json::Value,
+    /// The manifest's text, unless it is the one in the folder.
+    manifest: Option<String>,
 }
 
-/// Checks everything, then makes the folder.
+impl Setup {
+    /// Writes the manifest and what it was resolved to into the folder, which must be there.
+    pub fn keep(&self) -> Result<(), LocalError> {
+        if let Some(text) = &self.manifest {
+            durable::replace(&self.layout.manifest(), text.as_bytes(), Mode::Plain)?;
+        }
+        let identity = self.spec.identity().map_err(|e| LocalError::Bug(e.to_string()))?;
+        let stored = Stored { run: self.run.clone(), identity, data: self.data.clone(), spec: self.spec.clone() };
+        durable::replace_json(&self.layout.resolved(), &stored, Mode::Plain)
+    }
+}
+
+/// Checks everything that the manifest, the arguments and the files they name can say. Writes nothing.
 pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
     let layout = Layout::new(&options.dir).map_err(|e| LocalError::read(&options.dir, &e))?;
+    inputs::state_folder(layout.dir())?;
     let stored = durable::read_json::<Stored>(&layout.resolved())?;
     let path = options.manifest.clone().unwrap_or_else(|| layout.manifest());
     if options.manifest.is_none() && stored.is_none() {
@@ -100,20 +116,16 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
         }
     }
     let sites = sites(&path, &spec)?;
+    inputs::kills(&options.kills, &sites, &spec)?;
+    inputs::data_names(options, &spec.data.dataset)?;
     let base = path.parent().unwrap_or(Path::new("."));
-    let data = data_folder(options, stored.as_ref().map(|s| s.data.as_path()), base, &spec.data.dataset)?;
-    let samples = read_data(&data, &spec)?;
+    let before = stored.as_ref().map(|s| s.data.as_path());
+    let data = inputs::data_folder(options, before, base, &spec.data.dataset)?;
+    let samples = inputs::read_data(&data, &spec)?;
     let elements = VectorLayout::new(spec.model.config.parameters().into_iter().map(|p| (p.name, p.shape)))
         .map_err(|e| LocalError::Bug(e.to_string()))?
         .elements() as u64;
-    let trainer = trainer(options.trainer.as_deref())?;
-
-    durable::folder(layout.dir())?;
-    if stored.is_none() || options.manifest.is_some() {
-        durable::replace(&layout.manifest(), text.as_bytes(), Mode::Plain)?;
-    }
-    let stored = Stored { run: run.clone(), identity, data: data.clone(), spec: spec.clone() };
-    durable::replace_json(&layout.resolved(), &stored, Mode::Plain)?;
+    let trainer = inputs::trainer(options.trainer.as_deref())?;
     Ok(Setup {
         layout,
         run,
@@ -125,6 +137,7 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
         sites,
         trainer,
         test: options.test.clone(),
+        manifest: options.manifest.is_some().then_some(text),
     })
 }
 
@@ -195,90 +208,4 @@ fn sites(path: &Path, spec: &RunSpec) -> Result<BTreeMap<SiteId, Shape>, LocalEr
             Ok((site, Shape { workers: shape.workers, threads: shape.cpu_threads }))
         })
         .collect()
-}
-
-/// Where the data set lies: as given with `--data`, below `COALITION_DATA`, where it lay before, or next to the manifest.
-fn data_folder(options: &RunOptions, before: Option<&Path>, base: &Path, name: &str) -> Result<PathBuf, LocalError> {
-    let holds = |p: &Path| p.join(coalition_data::index::FILE).is_file();
-    let absolute = |p: &Path| std::path::absolute(p).map_err(|e| LocalError::read(p, &e));
-    if let Some(dir) = options.data.get(name) {
-        return absolute(dir);
-    }
-    let mut tried = Vec::new();
-    if let Some(all) = std::env::var_os("COALITION_DATA").filter(|v| !v.is_empty()).map(PathBuf::from) {
-        tried.extend([all.join(name), all]);
-    }
-    tried.extend(before.map(Path::to_owned));
-    tried.push(base.join(name));
-    match tried.iter().find(|p| holds(p)) {
-        Some(found) => absolute(found),
-        None => Err(LocalError::Data {
-            name: name.to_owned(),
-            what: format!(
-                "spec.data.mixture names it, and there is no data set in {}: make it with `coalition-trainer data prepare --out DIR \
-                 FILES`, then say where it lies with `--data {name}=DIR`",
-                tried
-                    .iter()
-                    .map(|p| absolute(p).map(|p| p.display().to_string()))
-                    .collect::<Result<Vec<_>, _>>()?
-                    .join(" or ")
-            ),
-        }),
-    }
-}
-
-/// Opens the data set and checks that it fits the model.
-fn read_data(folder: &Path, spec: &RunSpec) -> Result<Samples, LocalError> {
-    let name = &spec.data.dataset;
-    let bad = |what: String| LocalError::Data { name: name.clone(), what };
-    let dataset = Dataset::open(folder, Verify::Small).map_err(|e| bad(e.to_string()))?;
-    let index = dataset.index();
-    let model = spec.model.config.vocab_size as u64;
-    if u64::from(index.vocab_size) > model {
-        return Err(bad(format!(
-            "it has a vocabulary of {0} tokens, spec.model has {model}: must be at most the model's. Prepare it with a \
-             smaller one, or give the model vocab_size {0}",
-            index.vocab_size
-        )));
-    }
-    let (wants_bytes, has_bytes) =
-        (matches!(spec.data.tokenizer, Tokenizer::Builtin(_)), matches!(index.tokenizer, TokenizerRef::Bytes));
-    if wants_bytes != has_bytes {
-        let kind = |bytes: bool| if bytes { "builtin: bytes" } else { "a tokenizer file" };
-        return Err(bad(format!(
-            "spec.data.tokenizer is {}, it was prepared with {}: prepare it again, or change the manifest",
-            kind(wants_bytes),
-            kind(has_bytes)
-        )));
-    }
-    Samples::new(std::sync::Arc::new(dataset), spec.data.sequence_length, spec.training.seed)
-        .map_err(|e| bad(e.to_string()))
-}
-
-/// The trainer: as given, beside this program, or on the PATH.
-fn trainer(given: Option<&Path>) -> Result<PathBuf, LocalError> {
-    const NAME: &str = "coalition-trainer";
-    let missing = |program: &Path, what: &str| LocalError::Program {
-        program: program.to_owned(),
-        what: format!("{what}: build it with `cargo build -p coalition-trainer`, or name it with --trainer PATH"),
-    };
-    if let Some(path) = given {
-        let path = std::path::absolute(path).map_err(|e| LocalError::read(path, &e))?;
-        return if !path.is_file() {
-            Err(missing(&path, "there is no such file"))
-        } else if rustix::fs::access(&path, rustix::fs::Access::EXEC_OK).is_err() {
-            Err(missing(&path, "it is not a program that this user may start"))
-        } else {
-            Ok(path)
-        };
-    }
-    // Beside this program; test programs lie one folder deeper.
-    let here = std::env::current_exe().ok();
-    let beside = here.iter().flat_map(|p| p.ancestors().skip(1).take(2)).map(|d| d.join(NAME));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|d| d.join(NAME)).collect::<Vec<_>>();
-    beside
-        .chain(on_path)
-        .find(|p| p.is_file())
-        .ok_or_else(|| missing(Path::new(NAME), "it is neither beside this program nor on the PATH"))
 }

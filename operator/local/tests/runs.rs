@@ -4,11 +4,11 @@ mod common;
 
 use std::time::Duration;
 
-use coalition_local::Ending;
+use coalition_local::{Ending, Runner};
 use coalition_planner::status::{Phase, Reason};
 use coalition_protocol::Incarnation;
 use coalition_protocol::history::Commit;
-use common::{Bench, LONG, Shape, check_ledger, finish, included, site};
+use common::{Bench, LONG, Shape, check_ledger, finish, included, manifest, site, trained};
 use rustix::process::{Pid, Signal, kill_process};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,7 +42,7 @@ async fn a_site_loses_its_power_and_returns_under_its_incarnation() {
     let bench = Bench::new(&Shape { rounds: 24, pause: 20, ..Shape::default() });
     let runner = bench.start().await;
     let south = site("south");
-    runner.wait_for_round(2, LONG).await.expect("it trains");
+    trained(&runner, 2).await;
     runner.kill_site(&south).await.expect("it was up");
     let alone = runner.wait_for(LONG, |s| s.status.left_out >= 2).await.expect("the other goes on");
     assert!(alone.status.round.0 > 2);
@@ -63,7 +63,7 @@ async fn a_site_that_lost_its_store_is_assigned_anew() {
     let bench = Bench::new(&Shape { rounds: 30, pause: 20, ..Shape::default() });
     let runner = bench.start().await;
     let south = site("south");
-    runner.wait_for_round(3, LONG).await.expect("it trains");
+    trained(&runner, 3).await;
     runner.kill_site(&south).await.expect("it was up");
     runner.lose_store(&south).await.expect("removed");
     runner.return_site(&south).await.expect("it comes up");
@@ -123,7 +123,7 @@ async fn the_runner_may_die_and_go_on() {
 async fn records_that_the_hub_lost_come_back_from_a_mirror() {
     let bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
     let runner = bench.start().await;
-    runner.wait_for_round(4, LONG).await.expect("it trains");
+    trained(&runner, 4).await;
     runner.shut_down().await;
     drop(runner);
     let lost = bench.lose_records(5);
@@ -146,7 +146,7 @@ async fn records_that_the_hub_lost_come_back_from_a_mirror() {
 async fn a_history_that_nobody_can_prove_is_never_forked() {
     let bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
     let runner = bench.start().await;
-    runner.wait_for_round(3, LONG).await.expect("it trains");
+    trained(&runner, 3).await;
     runner.shut_down().await;
     drop(runner);
     let lost = bench.lose_records(4);
@@ -180,7 +180,7 @@ async fn a_history_that_nobody_can_prove_is_never_forked() {
 async fn a_stop_saves_and_resume_goes_on() {
     let bench = Bench::new(&Shape { rounds: 12, pause: 10, ..Shape::default() });
     let runner = bench.start().await;
-    runner.wait_for_round(2, LONG).await.expect("it trains");
+    trained(&runner, 2).await;
     runner.stop();
     assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);
     let before = bench.view().tokens();
@@ -212,4 +212,47 @@ async fn a_second_runner_in_the_folder_is_refused() {
     runner.shut_down().await;
     let left = runner.wait_for(Duration::from_millis(1), |_| false).await;
     assert!(left.is_none());
+}
+
+/// A report that cannot be written is no secret: a person is told once for each site, with the path, and the run goes on
+/// when it can be written again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_cannot_be_written_is_told_once() {
+    let bench = Bench::new(&Shape { rounds: 24, pause: 20, ..Shape::default() });
+    let runner = bench.start().await;
+    trained(&runner, 1).await;
+    let (reports, aside) = (bench.layout().reports(), bench.layout().hub().join("aside"));
+    std::fs::rename(&reports, &aside).expect("moved");
+    let told = |s: &coalition_local::Snapshot| {
+        s.events.iter().filter(|t| t.event.reason == "ReportNotWritten").map(|t| t.event.clone()).collect::<Vec<_>>()
+    };
+    let seen = runner.wait_for(LONG, |s| told(s).len() >= 2).await.expect("both sites are told of");
+    for event in told(&seen) {
+        let site = event.site.expect("of a site");
+        let path = bench.layout().report(&site).display().to_string();
+        assert!(event.warning && event.message.contains(&path), "{}", event.message);
+    }
+    std::fs::rename(&aside, &reports).expect("moved back");
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    assert_eq!(told(&runner.snapshot().borrow()).len(), 2, "once for each site");
+}
+
+/// A budget raised after the end is no way to go on, and the folder keeps what it held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_has_ended_takes_no_larger_budget() {
+    let bench = Bench::new(&Shape { rounds: 4, ..Shape::default() });
+    assert_eq!(finish(&bench.start().await).await.expect("a good end"), Ending::Complete);
+    let stands = std::fs::read(bench.layout().resolved()).expect("resolved");
+    let path = bench.options.manifest.clone().expect("a manifest");
+    std::fs::write(&path, manifest(&Shape { rounds: 8, ..Shape::default() })).expect("written");
+    let refused = Runner::start(&bench.options).await.expect_err("it has ended");
+    assert_eq!(refused.exit_code(), coalition_local::exit_code::MANIFEST);
+    let said = refused.to_string();
+    for word in ["ended", "2048", "4096", "metadata.name", "--dir"] {
+        assert!(said.contains(word), "{word:?} is missing in: {said}");
+    }
+    assert_eq!(std::fs::read(bench.layout().resolved()).expect("resolved"), stands);
+    // The same budget shows the end again.
+    std::fs::write(&path, manifest(&Shape { rounds: 4, ..Shape::default() })).expect("written");
+    assert_eq!(finish(&bench.start().await).await.expect("a good end"), Ending::Complete);
 }

@@ -22,10 +22,19 @@ const REPLACE_THE_ONLY: u64 = 120;
 /// Share of the budget in which the rate of wsd falls, as the API documents it.
 const DECAY_SHARE: f64 = 0.2;
 
+/// A run that cannot be trained as it is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unresolved {
+    /// What is wrong, with paths as in the run's manifest.
+    pub problems: Vec<Problem>,
+    /// True if so much is missing that the numbers were not compared with each other: more may be found later.
+    pub partial: bool,
+}
+
 /// The run as planner and trainer see it, or everything that is wrong with it, with paths as in its manifest.
 ///
 /// `policy` is the CheckpointPolicy that the run refers to, none if there is no such object.
-pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<RunSpec, Vec<Problem>> {
+pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<RunSpec, Unresolved> {
     let spec = &run.spec;
     let mut problems = Vec::new();
     let mut amount = |field: &str, t: &coalition_crds::amounts::Tokens| {
@@ -71,6 +80,7 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
     let config = model(&spec.model, &mut problems);
     let data = data(&spec.data, &mut problems);
     let checkpoint = checkpoint(run, policy, &mut problems);
+    let mut partial = true;
     if let (Some(config), Some(data), Some(checkpoint), true) = (config, data, checkpoint, problems.is_empty()) {
         let resolved = RunSpec {
             model: ModelSpec { config, init: Init { seed: large(spec.model.init.seed) } },
@@ -86,8 +96,9 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
         if problems.is_empty() {
             return Ok(resolved);
         }
+        partial = false;
     }
-    Err(problems.into_iter().map(|p| p.under("spec")).collect())
+    Err(Unresolved { problems: problems.into_iter().map(|p| p.under("spec")).collect(), partial })
 }
 
 /// A count of the API: never below zero once its schema accepted it, and told by validation if it is.

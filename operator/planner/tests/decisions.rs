@@ -1,39 +1,18 @@
 //! Single decisions, at instants that the simulator reaches or that are made by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod common;
 mod sim;
 
 use coalition_planner::commit::{self, Refused};
 use coalition_planner::status::{Phase, Reason};
-use coalition_planner::{Decision, Millis, Observed, Received, Standing, World, plan};
+use coalition_planner::{Millis, Received, Standing, World, plan};
 use coalition_protocol::history::Head;
 use coalition_protocol::messages::SiteReport;
 use coalition_protocol::record::Body;
 use coalition_protocol::{Digest, Seq, SiteId};
+use common::{LIMIT, at_round, decide, kinds, report};
 use proptest::prelude::*;
 use sim::{Fault, Sim};
-
-const LIMIT: u64 = 900_000;
-
-fn at_round(sites: u32, rounds: u64, seed: u64) -> Sim {
-    let mut sim = Sim::new(sim::spec::small(sites, 20), &[100, 120, 140][..sites as usize], seed);
-    assert!(sim.until(LIMIT, |s| s.view().is_some_and(|v| v.last_round().0 >= rounds)));
-    sim
-}
-
-fn decide(sim: &Sim) -> Decision {
-    plan(&sim.world, Millis(sim.now))
-}
-
-fn report<'a>(world: &'a mut World, site: &SiteId) -> &'a mut SiteReport {
-    match &mut world.sites.get_mut(site).unwrap().report {
-        Observed::Present { value, .. } => value,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn kinds(sim: &Sim) -> Vec<&'static str> {
-    sim.chain.iter().map(|r| r.body.kind()).collect()
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]

@@ -1,38 +1,16 @@
 //! How runs stop and end: suspended, out of time, failed, complete, lost.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod common;
 mod sim;
 
+use coalition_planner::Millis;
 use coalition_planner::status::{Phase, Reason, SiteState};
-use coalition_planner::{Decision, Millis, Observed, World, plan};
-use coalition_protocol::SiteId;
-use coalition_protocol::messages::{Desired, Failure, SiteReport};
+use coalition_protocol::messages::{Desired, Failure};
 use coalition_protocol::record::{Body, Outcome};
 use coalition_spec::run::{FailureAction, FailureReason, FailureRule};
+use common::{LIMIT, at_round, decide, kinds, report};
 use rstest::rstest;
 use sim::{Fault, Sim};
-
-const LIMIT: u64 = 900_000;
-
-fn at_round(sites: u32, rounds: u64, seed: u64) -> Sim {
-    let mut sim = Sim::new(sim::spec::small(sites, 20), &[100, 120, 140][..sites as usize], seed);
-    assert!(sim.until(LIMIT, |s| s.view().is_some_and(|v| v.last_round().0 >= rounds)));
-    sim
-}
-
-fn decide(sim: &Sim) -> Decision {
-    plan(&sim.world, Millis(sim.now))
-}
-
-fn report<'a>(world: &'a mut World, site: &SiteId) -> &'a mut SiteReport {
-    match &mut world.sites.get_mut(site).unwrap().report {
-        Observed::Present { value, .. } => value,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn kinds(sim: &Sim) -> Vec<&'static str> {
-    sim.chain.iter().map(|r| r.body.kind()).collect()
-}
 
 #[test]
 fn suspended_runs_save_stop_and_go_on_from_there() {

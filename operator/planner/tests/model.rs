@@ -139,6 +139,7 @@ impl Model for Run {
     }
 }
 
+/// The smallest model: two sites, one round, no faults. Each test adds what it is about.
 const NONE: Bounds = Bounds {
     sites: 2,
     rounds: 1,

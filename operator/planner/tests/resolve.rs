@@ -5,7 +5,9 @@ use coalition_planner::resolve::resolve;
 use coalition_spec::run::Interval;
 use rstest::rstest;
 
+/// What the quick start trains: two sites of different shape.
 const QUICKSTART: &str = include_str!("../../../crds/examples/quickstart.yaml");
+/// The smallest manifest: nearly all defaults.
 const ONE_SITE: &str = include_str!("../../../crds/examples/one-site.yaml");
 
 /// Everything wrong with the run of a manifest, as text.
@@ -15,7 +17,8 @@ fn problems(manifest: &str) -> Vec<String> {
         Err(p) => return p.iter().map(ToString::to_string).collect(),
     };
     let run = &objects.runs[0];
-    resolve(run, objects.policy_of(run)).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    let unresolved = resolve(run, objects.policy_of(run)).err();
+    unresolved.map(|u| u.problems).unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
 #[rstest]

@@ -17,6 +17,7 @@ pub(crate) struct Mesh<L> {
 
 /// A number that travels as its little-endian bytes.
 trait Wire: Copy + std::ops::AddAssign {
+    /// Bytes of one number.
     const SIZE: usize;
     fn put(self, out: &mut Vec<u8>);
     fn get(bytes: &[u8]) -> Self;

@@ -9,6 +9,7 @@ use coalition_comm::{Collective, CommError, local};
 use proptest::prelude::*;
 use rstest::rstest;
 
+/// No call may take longer: a hundred times what a busy machine needs.
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy, Debug)]

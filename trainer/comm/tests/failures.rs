@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use coalition_comm::tcp::{Gang, form};
 use coalition_comm::{Collective, CommError};
 
+/// No call may take longer: a hundred times what a busy machine needs.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn gang(rank: usize, peers: &[String]) -> Gang {

@@ -116,7 +116,9 @@ pub enum DataError {
     },
     /// A file of a dataset does not hold what the index says.
     #[error(
-        "{path} is damaged: expected {expected}, found {found}; restore it from a copy or prepare the dataset again"
+        "{path} is damaged: expected {expected}, found {found}; restore it from a copy or prepare the dataset again, then \
+         `coalition-trainer data verify {folder}` checks every file",
+        folder = path.parent().unwrap_or(path).display()
     )]
     Damaged {
         /// The file.

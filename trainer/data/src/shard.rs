@@ -13,6 +13,9 @@ use crate::error::DataError;
 use crate::index::{Shard, Split};
 use crate::tokenizer::Tokenizer;
 
+/// Bytes read at a time for a digest: what BLAKE3 needs to use its widest vector code, and some.
+const BUFFER: usize = 1 << 16;
+
 /// Writes one split, shard after shard.
 pub struct ShardWriter<'a> {
     folder: &'a Path,
@@ -131,11 +134,9 @@ impl ShardReader {
     pub fn read(&self, start: u64, count: usize, vocab_size: u32, out: &mut Vec<u32>) -> Result<(), DataError> {
         let mut bytes = vec![0; count * self.token_bytes];
         self.file.read_exact_at(&mut bytes, start * self.token_bytes as u64).map_err(|e| match e.kind() {
-            std::io::ErrorKind::UnexpectedEof => DataError::Damaged {
-                path: self.path.clone(),
-                expected: format!("{} tokens", self.shard.tokens),
-                found: "an earlier end of the file".to_owned(),
-            },
+            std::io::ErrorKind::UnexpectedEof => {
+                self.damaged(format!("{} tokens", self.shard.tokens), "an earlier end of the file".to_owned())
+            }
             _ => DataError::reading(&self.path, e),
         })?;
         let before = out.len();
@@ -146,19 +147,42 @@ impl ShardReader {
         }
         match out[before..].iter().position(|t| *t >= vocab_size) {
             None => Ok(()),
-            Some(n) => Err(DataError::Damaged {
-                path: self.path.clone(),
-                expected: format!("token ids below {vocab_size}"),
-                found: format!("{} at token {}", out[before + n], start + n as u64),
-            }),
+            Some(n) => {
+                let found = format!("{} at token {}", out[before + n], start + n as u64);
+                Err(self.damaged(format!("token ids below {vocab_size}"), found))
+            }
+        }
+    }
+
+    /// What was met while reading, with both digests of the whole file, so that a good copy can be told from another bad one.
+    fn damaged(&self, expected: String, found: String) -> DataError {
+        let there = self.digest().map_or_else(|e| e.to_string(), |d| format!("BLAKE3 {d}"));
+        DataError::Damaged {
+            path: self.path.clone(),
+            expected: format!("{expected} (BLAKE3 {})", self.shard.blake3),
+            found: format!("{found} ({there})"),
+        }
+    }
+
+    /// The digest of what the file holds now. Positioned reads, as readers of other threads share the open file.
+    fn digest(&self) -> Result<Digest, DataError> {
+        let (mut hasher, mut buffer, mut at) = (blake3::Hasher::new(), vec![0; BUFFER], 0);
+        loop {
+            match self.file.read_at(&mut buffer, at) {
+                Ok(0) => return Ok(hasher.finalize().into()),
+                Ok(n) => {
+                    hasher.update(&buffer[..n]);
+                    at += n as u64;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(DataError::reading(&self.path, e)),
+            }
         }
     }
 
     /// Reads the whole file and compares it with its digest.
     pub fn verify(&self) -> Result<(), DataError> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(&self.file).map_err(|e| DataError::reading(&self.path, e))?;
-        let found = hasher.finalize().into();
+        let found = self.digest()?;
         if found == self.shard.blake3 { Ok(()) } else { Err(DataError::digest(&self.path, self.shard.blake3, found)) }
     }
 }

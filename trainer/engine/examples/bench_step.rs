@@ -13,7 +13,9 @@ use coalition_spec::preset;
 use coalition_spec::training::AdamW;
 use safetensors::{Dtype, tensor::TensorView};
 
+/// Tokens of a row: LENGTH of the peer.
 const LENGTH: usize = 256;
+/// Steps left out at the start: the first ones allocate.
 const WARMUP: usize = 2;
 
 /// Token `n` of an endless text: a multiplicative hash (Knuth), cut to the 4096 of the vocabulary. The peer has the same.

@@ -4,8 +4,11 @@ use coalition_engine::{clock, rate};
 use coalition_spec::training::Schedule;
 use proptest::prelude::*;
 
+/// A tenth of the budget of 1000 warms up, the last fifth decays: corners at round numbers.
 const WSD: Schedule = Schedule::Wsd { warmup_tokens: 100, decay_share: 0.2 };
+/// The same warm-up, then half a cosine.
 const COSINE: Schedule = Schedule::Cosine { warmup_tokens: 100 };
+/// The same warm-up, then flat.
 const CONSTANT: Schedule = Schedule::Constant { warmup_tokens: 100 };
 
 #[test]

@@ -5,7 +5,9 @@ use tch::Reduction;
 use crate::block::Norm;
 use crate::{Aux, Carry, Ctx, Error, IGNORE, Params, Stage};
 
+/// The table of input embeddings, as `transformers` names it for both architectures.
 const EMBEDDING: &str = "model.embed_tokens.weight";
+/// The table of output embeddings there; absent if tied.
 const OUTPUT: &str = "lm_head.weight";
 
 /// Token ids `[rows, length]` (i64) to the residual stream `[rows, length, hidden]`.

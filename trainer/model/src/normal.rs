@@ -38,6 +38,7 @@ fn ln(x: f64) -> f64 {
     f64::from(exponent) * std::f64::consts::LN_2 + 2.0 * s * series
 }
 
+/// For |p − ½| up to 0.425: coefficients a and b of PPND16.
 #[allow(clippy::excessive_precision)] // as published
 const CENTRE: Rational = (
     [
@@ -62,6 +63,7 @@ const CENTRE: Rational = (
     ],
 );
 
+/// For the roots up to 5: coefficients c and d.
 #[allow(clippy::excessive_precision)] // as published
 const MIDDLE: Rational = (
     [
@@ -86,6 +88,7 @@ const MIDDLE: Rational = (
     ],
 );
 
+/// For the roots beyond 5: coefficients e and f.
 #[allow(clippy::excessive_precision)] // as published
 const TAIL: Rational = (
     [

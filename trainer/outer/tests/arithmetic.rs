@@ -91,7 +91,9 @@ fn golden() {
     assert_eq!(bits(&t), GOLDEN_THETA, "θ'");
     assert_eq!(bits(&v), GOLDEN_U, "u'");
 }
+/// θ' of that program.
 const GOLDEN_THETA: [u32; 5] = [0x3f10_0cbe, 0xbf79_e676, 0x8000_0005, 0xc346_07ba, 0x00d4_211c];
+/// u' of that program.
 const GOLDEN_U: [u32; 5] = [0x3ee4_fa50, 0x3eb7_4f02, 0x0000_0008, 0x4315_f829, 0x8081_33f4];
 
 #[test]

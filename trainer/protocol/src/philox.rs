@@ -18,9 +18,13 @@ pub enum Purpose {
     Sample = 5,
 }
 
+/// Multiplier of the first word: PHILOX_M4x32_0 of the paper.
 const M0: u32 = 0xD251_1F53;
+/// Multiplier of the third word: PHILOX_M4x32_1.
 const M1: u32 = 0xCD9E_8D57;
+/// Added to the first half of the key each round: PHILOX_W32_0, the golden ratio's fraction.
 const W0: u32 = 0x9E37_79B9;
+/// Added to the second half: PHILOX_W32_1, the fraction of √3.
 const W1: u32 = 0xBB67_AE85;
 
 /// One block of four words for a counter and a key.

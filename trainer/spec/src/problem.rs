@@ -1,4 +1,7 @@
 //! One thing that is wrong with a request, told so that its reader can act. Must not know who reads it.
+//!
+//! `coalition_crds::Problem` adds a place in a manifest. There is no crate where one type could stand for both: this one must
+//! not know Kubernetes, and that one may depend on nothing of the project (`e2e/tests/layers.rs`).
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

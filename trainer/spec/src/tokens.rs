@@ -5,11 +5,20 @@ use crate::Problem;
 /// The largest amount: 2^53, above which a JSON number is no longer exact (RFC 8785 carries numbers as f64).
 pub const MAX: u64 = 1 << 53;
 
+/// Suffixes of the API and their powers of 1000; the same ones, with the same meaning, as in a Kubernetes quantity.
 const SUFFIXES: [(char, u64); 4] = [('k', 1_000), ('M', 1_000_000), ('G', 1_000_000_000), ('T', 1_000_000_000_000)];
 
 /// Reads an amount of tokens.
 ///
 /// The problem's field is empty: the caller knows it ([`Problem::under`]).
+///
+/// ```
+/// use coalition_spec::tokens;
+///
+/// assert_eq!(tokens::parse("400k"), Ok(400_000));
+/// let problem = tokens::parse("9008T").unwrap_err().under("spec.training.tokens");
+/// assert!(problem.to_string().starts_with("spec.training.tokens: \"9008T\": must be at most 9007T"));
+/// ```
 pub fn parse(text: &str) -> Result<u64, Problem> {
     let wrong = |bound: &str| {
         Problem::new(
@@ -35,6 +44,12 @@ pub fn parse(text: &str) -> Result<u64, Problem> {
 }
 
 /// Writes an amount so that [`parse`] reads the same number back: the largest suffix that leaves no fraction.
+///
+/// ```
+/// use coalition_spec::tokens;
+///
+/// assert_eq!((tokens::format(1_500_000), tokens::approximate(1_234_567)), ("1500k".to_owned(), "1.23M".to_owned()));
+/// ```
 pub fn format(tokens: u64) -> String {
     for (suffix, scale) in SUFFIXES.iter().rev() {
         if tokens != 0 && tokens.is_multiple_of(*scale) {

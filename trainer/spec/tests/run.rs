@@ -56,7 +56,7 @@ fn nesterov(r: &mut RunSpec) -> &mut coalition_spec::training::Nesterov {
 #[case(|r: &mut RunSpec| r.training.tokens = 1_000_000, "training.tokens: 1M: must be at least four rounds of sites.max × tokensPerRound = 2 × 131072, that is 1048576. Raise the budget")]
 #[case(|r: &mut RunSpec| r.training.outer.tokens_per_round = 130_000, "training.outer.tokensPerRound: 130k: must be a multiple of batchTokens = 4096. Use 126976, 31 × batchTokens.")]
 #[case(|r: &mut RunSpec| r.training.outer.tokens_per_round = 1, "Use 4096, 1 × batchTokens.")]
-#[case(|r: &mut RunSpec| r.training.outer.quorum = 3, "training.outer.quorum: 3: must be 1 to 2")]
+#[case(|r: &mut RunSpec| r.training.outer.quorum = 3, "training.outer.quorum: 3: must be 1 to sites.max = 2")]
 #[case(|r: &mut RunSpec| r.training.outer.grace_seconds = Some(0), "training.outer.grace: 0: must be 1 to 86400 seconds")]
 #[case(|r: &mut RunSpec| nesterov(r).momentum = 1.0, "training.outer.optimizer.momentum: 1: must be 0 or more and below 1. 0.9 is usual.")]
 #[case(|r: &mut RunSpec| nesterov(r).lr = f64::NAN, "training.outer.optimizer.lr: NaN")]

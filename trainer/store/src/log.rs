@@ -147,12 +147,7 @@ impl CommitLog {
         Ok(self.recent(1).await?.into_iter().next())
     }
 
-    /// The highest attempt whose fence stands, or `None` in an empty log.
-    pub async fn fenced_by(&self) -> Result<Option<Attempt>, StoreError> {
-        let len = self.len().await?;
-        self.fence_below(len).await
-    }
-
+    /// The highest attempt whose fence stands among the first `len` entries, or `None` if there is none.
     async fn fence_below(&self, len: u64) -> Result<Option<Attempt>, StoreError> {
         // Fences rise along the log, for a writer looks before it appends; so the last one is the highest.
         for n in (0..len).rev() {

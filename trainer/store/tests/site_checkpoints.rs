@@ -87,9 +87,9 @@ async fn a_newer_attempt_ends_an_older_one() {
     assert_eq!(log.newest().await.unwrap(), Some(first));
     let second = new.save(&checkpoint(2), &[]).await.unwrap().entry;
     assert!(matches!(old.save(&checkpoint(9), &[]).await, Err(StoreError::Fenced { .. })));
-    assert!(matches!(log.fence(Attempt(1)).await, Err(StoreError::Fenced { .. })));
+    let e = log.fence(Attempt(1)).await.unwrap_err();
+    assert!(matches!(e, StoreError::Fenced { ours: Attempt(1), theirs: Attempt(2), .. }), "{e}");
     assert_eq!(log.newest().await.unwrap(), Some(second));
-    assert_eq!(log.fenced_by().await.unwrap(), Some(Attempt(2)));
     // The same attempt again is the same writer: its call's answer was lost.
     assert_eq!(log.fence(Attempt(2)).await.unwrap().next(), new.next());
 }
@@ -140,7 +140,8 @@ async fn of_many_attempts_at_once_the_highest_stands() {
             }
         }
         assert!(ok.iter().any(|(a, _)| *a == 8), "the highest is never fenced");
-        assert_eq!(log.fenced_by().await.unwrap(), Some(Attempt(8)));
+        let e = log.fence(Attempt(7)).await.unwrap_err();
+        assert!(matches!(e, StoreError::Fenced { theirs: Attempt(8), .. }), "{e}");
         // Whoever was told "saved" is in the log, at the entry it was told.
         let all = log.recent(100).await.unwrap();
         for (a, saved) in &ok {

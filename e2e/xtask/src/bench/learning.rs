@@ -19,8 +19,9 @@ pub const WHAT: &str =
 
 /// Paired seeds of a result that is kept: each pair takes some minutes.
 pub const SEEDS: u32 = 5;
-/// The quick start's text and budget.
+/// Bytes of text: the quick start's.
 const TEXT: u64 = 24_000_000;
+/// The budget: the quick start's, `training.tokens` of `crds/examples/quickstart.yaml`.
 const TOKENS: &str = "4194304";
 
 /// Prepares the data once, then runs seed by seed.

@@ -51,6 +51,7 @@ struct Bench {
     run: fn(&mut Lab) -> Result<Vec<Row>>,
 }
 
+/// All benches, by name; each says in its module where its numbers come from.
 const BENCHES: &[Bench] = &[
     Bench { name: "train-step", what: train_step::WHAT, rounds: ROUNDS, run: train_step::run },
     Bench { name: "restart", what: restart::WHAT, rounds: restart::ROUNDS, run: restart::run },

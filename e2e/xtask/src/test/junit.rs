@@ -50,6 +50,7 @@ fn unescape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// What nextest writes: a pass, a skip that says so, a failure.
     const FILE: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="gate" tests="3" failures="1" errors="0">
   <testsuite name="coalition-store" tests="3" disabled="0" errors="0" failures="1">

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Keys of the server: it listens on the loopback address only and holds nothing but what tests write.
+/// Whom the server lets in: it listens on the loopback address only and holds nothing but what tests write.
 const ACCESS_KEY: &str = "coalition-test";
+/// The key to that: nothing is worth hiding.
 const SECRET_KEY: &str = "not-a-secret";
 /// The one bucket; the server's folder backend takes a folder as a bucket.
 const BUCKET: &str = "conformance";

@@ -128,13 +128,14 @@ fn doctest(gate: &Gate, tally: &mut Tally) -> Result<()> {
     cargo.args(["test", "--locked", "--workspace", "--doc"]);
     let said = proc::tee(&mut cargo, "run the documentation's examples")?;
     let before = tally.failed;
-    let lines = tally.add_libtest(&said.text, "doctest");
+    let tests = tally.add_libtest(&said.text, "doctest");
     if !said.success && tally.failed == before {
         bail!("`{}` {}", proc::show(&cargo), said.how);
     }
-    if lines == 0 {
+    if tests == 0 {
         bail!("`{}` tested nothing", proc::show(&cargo));
     }
+    say::line(&format!("{tests} examples"));
     Ok(())
 }
 

@@ -47,11 +47,10 @@ impl Tally {
     }
 
     /// Adds the result lines of `cargo test` (`test result: ok. 3 passed; 0 failed; 1 ignored; …`). Returns how many
-    /// such lines there were.
+    /// tests ran.
     pub fn add_libtest(&mut self, output: &str, what: &str) -> u32 {
-        let mut lines = 0;
+        let before = self.passed + self.failed;
         for line in output.lines().filter_map(|l| l.trim().strip_prefix("test result: ")) {
-            lines += 1;
             let count = |word: &str| -> u32 {
                 line.split([';', '.'])
                     .filter_map(|part| part.trim().strip_suffix(word))
@@ -66,7 +65,7 @@ impl Tally {
                 self.skip(&format!("{what}: ignored"));
             }
         }
-        lines
+        self.passed + self.failed - before
     }
 }
 
@@ -86,8 +85,10 @@ mod tests {
         let text = "running 4 tests\n\
                     test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\n\
                     test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n";
-        assert_eq!(tally.add_libtest(text, "doctests"), 2);
+        assert_eq!(tally.add_libtest(text, "doctests"), 6);
         assert_eq!(tally.to_string(), "4 passed, 2 failed, 1 skipped");
+        let none = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+        assert_eq!(tally.add_libtest(none, "doctests"), 0, "a runner that ran nothing");
     }
 
     #[test]

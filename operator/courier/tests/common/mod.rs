@@ -17,7 +17,9 @@ use coalition_store::{Location, Store, contribution};
 
 /// Elements of the vector of these tests: one padded tensor.
 pub const ELEMENTS: u64 = 4096;
+/// Three sites: the fewest where one can fetch from another than the origin.
 pub const SITES: [&str; 3] = ["east", "north", "south"];
+/// What couriers show each other: any text.
 pub const TOKEN: &str = "between couriers";
 
 pub fn site(name: &str) -> SiteId {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use coalition_planner::Event;
 use coalition_protocol::messages::{SiteReport, SiteRun};
 use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{RunId, Seq, SiteId};
@@ -29,6 +30,7 @@ pub struct Exchange {
     history: watch::Sender<Arc<Vec<SignedRecord>>>,
     site_runs: BTreeMap<SiteId, watch::Sender<Option<Arc<SiteRun>>>>,
     inbox: Mutex<BTreeMap<SiteId, Inbox>>,
+    told: Mutex<Vec<Event>>,
     /// Wakes the hub's loop.
     pub changed: Notify,
 }
@@ -48,6 +50,7 @@ impl Exchange {
             history: watch::Sender::new(Arc::default()),
             site_runs: sites.iter().map(|s| (s.clone(), watch::Sender::new(None))).collect(),
             inbox: Mutex::new(inbox),
+            told: Mutex::default(),
             changed: Notify::new(),
         }))
     }
@@ -61,6 +64,11 @@ impl Exchange {
     pub fn noted(&self, run: &RunId) -> Option<Seq> {
         let reports = self.inbox().into_values().filter_map(|i| i.report).filter(|r| r.run == *run);
         reports.filter_map(|r| r.mirrored.max(r.head.map(|h| h.seq))).max()
+    }
+
+    /// What sites want a person to know, since the last call.
+    pub fn take_told(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Shows the records to all sites.
@@ -125,6 +133,13 @@ impl Link {
             .map_err(|e| LocalError::Bug(format!("a report was not written: {e}")))??;
         self.heard(Some(report));
         Ok(())
+    }
+
+    /// Tells a person something that the hub cannot see, as its reports do not come.
+    pub fn tell(&self, reason: &str, message: String) {
+        let event = Event { reason: reason.to_owned(), site: Some(self.site.clone()), message, warning: true };
+        self.exchange.told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.exchange.changed.notify_one();
     }
 
     /// Says that the site is there, without anything new.

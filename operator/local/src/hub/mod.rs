@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalition_planner::{Millis, World, plan};
+use coalition_protocol::record::Outcome;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -67,6 +68,10 @@ impl Hub {
         }
         if let Some(v) = &view {
             let g = v.genesis();
+            let (tokens, budget) = (v.tokens(), setup.spec.training.tokens);
+            if v.ended().is_some_and(|e| e.outcome == Outcome::Complete) && budget > tokens {
+                return Err(LocalError::Ended { dir: setup.layout.dir().to_owned(), tokens, budget });
+            }
             let identity = setup.spec.identity().map_err(|e| LocalError::Bug(e.to_string()))?;
             for (what, same) in [("spec", g.spec == identity), ("data set", g.data == setup.data_digest)] {
                 if !same {
@@ -96,10 +101,11 @@ impl Hub {
             observe::observe(&mut self.world, &self.exchange, &self.clock, &mut self.seen);
             let now = self.clock.now();
             self.world.tick(now);
-            let decision = plan(&self.world, now);
+            let mut decision = plan(&self.world, now);
             let appended = decision.append.is_some() || !decision.adopt.is_empty();
             let deadline = decision.next_deadline;
             let done = apply::apply(&mut self.world, &mut self.chain, &self.exchange, &decision, now)?;
+            decision.events.extend(self.exchange.take_told());
             self.reporter.report(&self.world, decision, now)?;
             if appended {
                 continue;

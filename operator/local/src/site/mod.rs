@@ -144,6 +144,7 @@ impl Site {
 async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: String) {
     let (mut asked, mut history) = (state.link().site_run(), state.link().history());
     let (mut woken, mut changes) = (courier.woken(), coalition_gateway::SiteBackend::changes(&*state));
+    let mut told = false;
     loop {
         history.borrow_and_update();
         changes.borrow_and_update();
@@ -162,8 +163,18 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
             let findings = courier.pass(&input).await;
             state.found(findings, &endpoint, &input.site_run.nonce);
         }
-        if let Err(e) = state.publish().await {
-            tracing::warn!(site = %state.site(), error = %e, "the report was not written");
+        match state.publish().await {
+            Ok(()) => told = false,
+            Err(e) => {
+                tracing::warn!(site = %state.site(), error = %e, "the report was not written");
+                // Tried again with every pass; said once.
+                if !std::mem::replace(&mut told, true) {
+                    let site = state.site();
+                    let what =
+                        format!("{site}'s report was not written: {e}; the hub hears of no progress there until it is");
+                    state.link().tell("ReportNotWritten", what);
+                }
+            }
         }
         tokio::select! {
             _ = asked.changed() => state.touch(),

@@ -154,6 +154,11 @@ pub async fn finish(runner: &Arc<Runner>) -> Result<coalition_local::Ending, Loc
     ending
 }
 
+/// Waits until `round` is committed.
+pub async fn trained(runner: &Runner, round: u64) {
+    runner.wait_for(LONG, |s| s.status.round.0 >= round).await.expect("it trains");
+}
+
 /// D25: what was used adds up to T, and the ledger is a partition.
 pub fn check_ledger(view: &View) {
     assert!(view.ledger().is_partition());

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 /// First bytes of every connection: name and version of this protocol.
 const MAGIC: [u8; 8] = *b"coalcom1";
+/// Bytes of a hello: magic, attempt (u64), rank and world (u32 each), nonce.
 pub(super) const HELLO: usize = 8 + 8 + 4 + 4 + 32;
+/// Bytes of a proof: a BLAKE3 hash.
 const PROOF: usize = 32;
 
 /// Who is speaking.

@@ -129,8 +129,15 @@ fn rounds(c: &mut Checks, run: &RunSpec) {
             "Raise the budget, or lower tokensPerRound or sites.max.",
         )
     });
-    let max = u64::from(run.sites.max).max(1);
-    c.whole("training.outer.quorum", u64::from(o.quorum), (1, max), "contributions (sites.max)");
+    let max = run.sites.max.max(1);
+    c.that((1..=max).contains(&o.quorum), || {
+        Problem::new(
+            "training.outer.quorum",
+            o.quorum,
+            format!("must be 1 to sites.max = {max}, as a commit cannot need more contributions than there are sites"),
+            "Lower quorum or raise sites.max.",
+        )
+    });
     if let Some(s) = o.grace_seconds {
         c.whole("training.outer.grace", s, (1, 86_400), "seconds");
     }
