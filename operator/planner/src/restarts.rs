@@ -95,11 +95,15 @@ impl Restarts {
     }
 }
 
+/// Characters of a worker's last line that a record repeats: a damaged file's path, two digests and the way out, which comes
+/// last, must fit.
+const SHOWN: usize = 600;
+
 fn describe(site: &SiteId, f: &Failure) -> (Option<FailureReason>, String) {
     // 143 is what a worker that was asked to stop leaves with; every other code above 128 is a signal.
     let killed = f.exit_code > 128 && f.exit_code != i32::from(exit::STOPPED);
     let last = f.log.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("").trim();
-    let shown: String = last.chars().take(200).collect();
+    let shown: String = last.chars().take(SHOWN).collect();
     let what = format!(
         "worker {} of {site} ended with exit code {} ({}){}{shown}",
         f.worker,
