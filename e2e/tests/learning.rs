@@ -13,30 +13,30 @@ use coalition_e2e::run::Run;
 const BOUND: Duration = Duration::from_mins(4);
 
 /// Trains the small model at one site.
-fn learn(options: &[&str]) -> Learnt {
-    let folder = tempfile::tempdir().unwrap();
+fn learn(options: &[&str]) -> anyhow::Result<Learnt> {
+    let folder = tempfile::tempdir()?;
     let small = Small { sites: 1, rounds: 60, checkpoint_steps: 64, ..Small::default() };
-    let mut run = Run::prepare(folder.path(), &small).unwrap().with(options);
-    run.start().unwrap();
-    run.finish(BOUND).unwrap();
-    let samples = run.folder().samples(run.data()).unwrap();
-    let found = learnt::read(&run.folder(), &samples).unwrap();
+    let mut run = Run::prepare(folder.path(), &small)?.with(options);
+    run.start()?;
+    run.finish(BOUND)?;
+    let samples = run.folder().samples(run.data())?;
+    let found = learnt::read(&run.folder(), &samples)?;
     println!(
         "{options:?}: {:.3} to {:.3} bits a byte; counting: {:.3?}",
         found.before, found.after, found.counted.orders
     );
-    found
+    Ok(found)
 }
 
 #[test]
 fn a_run_needs_fewer_bits_than_counting_with_three_bytes_of_context() {
-    let found = learn(&[]);
+    let found = learn(&[]).unwrap();
     assert!(found.after < found.counted.orders[3], "{} is not below {}", found.after, found.counted.orders[3]);
 }
 
 #[test]
 fn without_attention_it_cannot_even_beat_pairs_of_bytes() {
-    let found = learn(&["--zero-attention"]);
+    let found = learn(&["--zero-attention"]).unwrap();
     assert!(found.after < found.before, "it learns what single bytes say, from {} to {}", found.before, found.after);
     // A hundredth: the counting model has seen as few bytes as the trained one, so it may be a little off the truth.
     let pairs = found.counted.orders[1] * 0.99;
