@@ -115,7 +115,7 @@ pub struct SiteReport {
     pub site: SiteId,
     /// Rises with every report; an older one never replaces a newer.
     pub counter: u64,
-    /// Echo of [`SiteRun::nonce`].
+    /// Echo of [`super::SiteRun::nonce`].
     pub nonce: String,
     /// Fence.
     pub epoch: Epoch,
