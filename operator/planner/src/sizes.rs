@@ -16,33 +16,23 @@ pub fn speed(s: &Standing<'_>, site: &SiteId) -> Option<f64> {
     (v > 0.0).then_some(v)
 }
 
-/// Inner steps hᵢ for each of `members`: H × vᵢ / mean(v), within [⌈H/4⌉, 4H]. Who was not measured gets H. Who is not on
-/// the newest state, and is planned only so that the plan has two, gets the least.
+/// Inner steps hᵢ for each of `members`: H × vᵢ / mean(v), within [⌈H/4⌉, 4H]. Who was not measured gets H. Also who is away
+/// and planned only so that the plan has two: with fewer steps it would, once back, offer so early that the grace ends before
+/// the others arrive, and they would lose the round.
 pub fn steps(s: &Standing<'_>, members: &[SiteId]) -> Vec<u64> {
     let h = s.view.genesis().inner_steps;
-    let speeds: Vec<Option<f64>> = members.iter().map(|m| speed(s, m).filter(|_| s.current(m))).collect();
+    let speeds: Vec<Option<f64>> = members.iter().map(|m| speed(s, m)).collect();
     let known: Vec<f64> = speeds.iter().flatten().copied().collect();
     let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
-    let begun = s.view.plans_issued() > 0;
-    members
-        .iter()
-        .zip(speeds)
-        .map(|(m, v)| {
-            if begun && !s.current(m) {
-                return least(h);
+    speeds
+        .into_iter()
+        .map(|v| match v {
+            Some(v) if (v / mean - 1.0).abs() > SAME_SPEED => {
+                ((h as f64 * v / mean).round() as u64).clamp(h.div_ceil(4), h.saturating_mul(4))
             }
-            match v {
-                Some(v) if (v / mean - 1.0).abs() > SAME_SPEED => {
-                    ((h as f64 * v / mean).round() as u64).clamp(least(h), h.saturating_mul(4))
-                }
-                _ => h,
-            }
+            _ => h,
         })
         .collect()
-}
-
-const fn least(h: u64) -> u64 {
-    h.div_ceil(4)
 }
 
 /// (site, hᵢ, positions) for each member: hᵢ full batches, or, if the budget has only `left` positions, its share of those.

@@ -111,6 +111,24 @@ fn a_site_lost_with_its_store_is_survived(
     }
 }
 
+/// Rounds of eight seconds, four times the grace: a site that comes back must not arrive so early that the other, which never
+/// stopped, is left out for it.
+#[test]
+fn a_site_that_comes_back_costs_the_other_no_round() {
+    for seconds in (1..15).chain([20, 40]) {
+        let mut spec = sim::spec::small(2, 12);
+        spec.sites.replace_after_seconds = 120;
+        let mut sim = Sim::new(spec, &[2000, 2000], seconds);
+        assert!(sim.until(LIMIT, |s| s.view().is_some_and(|v| v.last_round().0 >= 3)));
+        sim.inflict(Fault::Down { site: 1, millis: seconds * 1000 });
+        finish(&mut sim);
+        let survivor = &sim.sites[0].id;
+        let without = |c: &Commit| matches!(c, Commit::Outer(o) if !o.included.iter().any(|i| i.key.site == *survivor));
+        let lost: Vec<_> = sim.view().unwrap().commits().filter(|(.., c)| without(c)).map(|(_, r, _)| r).collect();
+        assert!(lost.is_empty(), "away for {seconds} s: {survivor} was left out of rounds {lost:?}\n{:#?}", tail(&sim));
+    }
+}
+
 /// A site that is away shorter than `replaceAfterSeconds` keeps its incarnation; nobody waits longer than a grace a round.
 #[test]
 fn a_short_absence_costs_the_others_at_most_the_grace() {

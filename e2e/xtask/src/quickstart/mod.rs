@@ -44,8 +44,11 @@ struct Size {
 /// The manifest as it is (1024 steps a site) over 24 MB of text: several times what is fed, so nothing is seen twice.
 const FULL: Size = Size { text: 24_000_000, changes: &[], lost: "400+20" };
 /// Eight rounds of sixteen steps.
-const SHORT: Size =
-    Size { text: 3_000_000, changes: &[("tokens", "\"524288\""), ("tokensPerRound", "\"32768\"")], lost: "48+4" };
+const SHORT: Size = Size {
+    text: 3_000_000,
+    changes: &[("tokens", "\"524288\""), ("tokensPerRound", "\"32768\""), ("grace", "2")],
+    lost: "48+4",
+};
 
 /// The example everybody starts with.
 const MANIFEST: &str = "crds/examples/quickstart.yaml";
