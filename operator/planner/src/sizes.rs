@@ -36,12 +36,18 @@ pub fn steps(s: &Standing<'_>, members: &[SiteId]) -> Vec<u64> {
 }
 
 /// (site, hᵢ, positions) for each member: hᵢ full batches, or, if the budget has only `left` positions, its share of those.
-/// Some get none if there are fewer positions than members: those of `last` and those that are not on the newest state
-/// first, for what is given to them may never be done.
+/// Those that are not on the newest state then get one, for what is given to them may never be done, and come back only to
+/// be shared again. Some get none if there are fewer positions than members: those of `last` and those first.
 pub fn share(s: &Standing<'_>, members: &[SiteId], left: u64, last: &BTreeSet<SiteId>) -> Vec<(SiteId, u64, u64)> {
     let g = s.view.genesis();
     let batch = g.batch_tokens / g.sequence_length;
-    let full: Vec<u64> = steps(s, members).iter().map(|h| h.saturating_mul(batch)).collect();
+    let mut full: Vec<u64> = steps(s, members).iter().map(|h| h.saturating_mul(batch)).collect();
+    let sum = full.iter().fold(0u64, |n, f| n.saturating_add(*f));
+    if sum > left {
+        for (f, _) in full.iter_mut().zip(members).filter(|(_, m)| !s.current(m)) {
+            *f = 1;
+        }
+    }
     let mut order: Vec<usize> = (0..members.len()).collect();
     order.sort_by_key(|n| members.get(*n).is_none_or(|m| !s.current(m) || last.contains(m)));
     let positions = trim(&full, left, &order);

@@ -129,6 +129,27 @@ fn a_site_that_comes_back_costs_the_other_no_round() {
     }
 }
 
+/// What the budget has left goes to those who are there: a share kept for a site that is away would come back unused, to be
+/// shared again, and the run would end in a tail of ever shorter rounds.
+#[test]
+fn a_site_that_is_away_makes_no_tail_of_short_rounds() {
+    let mut spec = sim::spec::small(2, 12);
+    spec.sites.replace_after_seconds = 600;
+    let part = spec.training.outer.tokens_per_round;
+    let mut sim = Sim::new(spec, &[200, 200], 6);
+    assert!(sim.until(LIMIT, |s| s.view().is_some_and(|v| v.last_round().0 >= 3)));
+    sim.inflict(Fault::Down { site: 1, millis: 120_000 });
+    finish(&mut sim);
+    let tokens: Vec<u64> = sim
+        .view()
+        .unwrap()
+        .commits()
+        .filter_map(|(.., c)| if let Commit::Outer(o) = c { Some(o.tokens) } else { None })
+        .collect();
+    let short = tokens.windows(2).filter(|w| w[1] - w[0] < part).count();
+    assert!(short <= 2, "{short} rounds of less than {part} tokens: {tokens:?}");
+}
+
 /// A site that is away shorter than `replaceAfterSeconds` keeps its incarnation; nobody waits longer than a grace a round.
 #[test]
 fn a_short_absence_costs_the_others_at_most_the_grace() {
