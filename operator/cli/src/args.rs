@@ -135,7 +135,7 @@ pub struct How {
     #[arg(long, value_name = "SITE@STEP[+SECONDS]")]
     pub kill: Vec<KillPlan>,
     /// Kill a process chosen at random every so many seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub kill_every: Option<u64>,
     /// Plain lines instead of a live view, as when the output is no terminal.
     #[arg(long)]

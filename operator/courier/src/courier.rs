@@ -7,7 +7,7 @@ use coalition_protocol::history::{Head, View};
 use coalition_protocol::keys::ContributionKey;
 use coalition_protocol::messages::{SiteRun, StoredCheckpoint};
 use coalition_protocol::sign::SignedRecord;
-use coalition_protocol::{Digest, Incarnation, Seq, SiteId, keys};
+use coalition_protocol::{Digest, Epoch, Incarnation, Seq, SiteId, keys};
 use coalition_store::{Store, StoreError, contribution, opening};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use crate::fetch::Fetcher;
 use crate::stock;
 use crate::wants::{self, Stock, Wants};
-use crate::{CourierError, checkpoint, garbage};
+use crate::{CourierError, garbage};
 
+mod look;
 mod transfers;
 
 /// Transfers at a time: enough to use a link while one waits, few enough that vectors in memory stay few.
@@ -83,6 +84,8 @@ pub struct Courier {
     options: Options,
     own: Store,
     fetcher: Fetcher,
+    /// Whom it works for: what it remembers of the store belongs to this fence.
+    serves: Option<(Epoch, Incarnation)>,
     view: Option<View>,
     mirrored: Option<Seq>,
     /// The leader's nonce under which the mirror was compared with the hub's history and had nothing more.
@@ -101,6 +104,7 @@ impl Courier {
             fetcher: Fetcher::new(options.token.clone())?,
             options,
             own,
+            serves: None,
             view: None,
             mirrored: None,
             compared: None,
@@ -124,14 +128,21 @@ impl Courier {
 
     /// Starts what is missing and tells what stands.
     pub async fn pass(&mut self, input: &Input) -> Findings {
-        let mut found = Findings { mirrored: self.mirrored, ..Findings::default() };
         let run = &input.site_run;
+        let fence = (run.epoch, run.incarnation);
+        if self.serves.replace(fence).is_some_and(|before| before != fence) {
+            self.begin_anew();
+            // The records of this pass begin later than at the first.
+            self.woken.send_modify(|n| *n += 1);
+        }
+        let mut found = Findings { mirrored: self.mirrored, ..Findings::default() };
         match self.open(run, input.opened).await {
             Ok(()) => found.opened = Some(run.incarnation),
             Err(e @ StoreError::StoreLost { .. }) => {
                 found.opened = Some(run.incarnation);
                 found.store_lost = true;
                 found.mirrored = None;
+                self.begin_anew();
                 found.problems.insert("StoreLost".to_owned(), e.to_string());
                 return found;
             }
@@ -154,6 +165,9 @@ impl Courier {
         let Some(view) = self.view.clone() else { return found };
         if let Err(e) = self.look_at_checkpoints(&view).await {
             found.problems.insert("CheckpointsNotRead".to_owned(), e.to_string());
+        }
+        if let Err(e) = self.look_at_contributions(&view, input.applied).await {
+            found.problems.insert("ContributionsNotRead".to_owned(), e.to_string());
         }
         let wants = wants::wants(run, &view, &self.locked(|w| w.stock.clone()));
         self.forget_failures(&view, &wants);
@@ -178,6 +192,14 @@ impl Courier {
         found
     }
 
+    /// Forgets what was found in the store: it may be another one. Transfers under way end, and what they still do counts
+    /// for nobody.
+    fn begin_anew(&mut self) {
+        self.transfers.abort_all();
+        self.work = Arc::default();
+        (self.view, self.mirrored, self.compared, self.collected) = (None, None, None, None);
+    }
+
     /// Writes the opening entry once; afterwards it must be there (D8).
     async fn open(&self, run: &SiteRun, opened: Option<Incarnation>) -> Result<(), StoreError> {
         if opened == Some(run.incarnation) {
@@ -198,6 +220,8 @@ impl Courier {
             let seq = r.record.seq;
             let bad = |what: String| CourierError::Damaged { key: format!("record {seq}"), what };
             match &mut self.view {
+                // Chosen for a head that was forgotten since: the next pass begins at the first record.
+                None if seq > Seq(0) => return Ok(()),
                 None => self.view = Some(View::start(r).map_err(|e| bad(e.to_string()))?),
                 Some(v) if seq <= v.head().seq => {}
                 Some(v) => v.extend(r).map_err(|e| bad(e.to_string()))?,
@@ -230,28 +254,6 @@ impl Courier {
             self.compared = Some(run.nonce.clone());
         }
         Ok(page)
-    }
-
-    /// Verifies run checkpoints that appeared in the store, made by the trainer or fetched.
-    async fn look_at_checkpoints(&self, view: &View) -> Result<(), CourierError> {
-        for seq in checkpoint::listed(&self.own, view.run()).await? {
-            let key = keys::checkpoint(view.run(), seq);
-            let due = self.locked(|w| {
-                !w.checkpoints.contains_key(&seq) && w.failed.get(&key).is_none_or(|f| f.1 <= Instant::now())
-            });
-            if !due {
-                continue;
-            }
-            match checkpoint::verify(&self.own, view, seq).await {
-                Ok(stored) => self.locked(|w| {
-                    w.failed.remove(&key);
-                    w.stock.checkpoints.insert(seq);
-                    w.checkpoints.insert(seq, stored);
-                }),
-                Err(e) => self.fail(&key, &e),
-            }
-        }
-        Ok(())
     }
 
     /// Drops failures of what is no longer wanted.

@@ -261,3 +261,65 @@ async fn a_damaged_run_checkpoint_is_never_reported() {
     assert!(found.checkpoints.is_empty());
     assert!(found.problems["TransferFailed"].contains("damaged"), "{:?}", found.problems);
 }
+
+#[tokio::test]
+async fn a_store_lost_under_a_living_courier_is_filled_anew_for_the_next_incarnation() {
+    let mut chain = Chain::new();
+    let (north, mut south) = (Member::new("north").await, Member::new("south").await);
+    for _ in 0..2 {
+        chain.plan();
+        north.make(&chain).await;
+        chain.commit(&["north"]);
+    }
+    let mut run = south.asked(&chain, &[&north], &[], &[]);
+    south.until(&chain, run.clone(), None, |f| f.held.len() == 2).await;
+    for object in south.store.list("runs/run").await.expect("readable") {
+        south.store.delete(&object.key).await.expect("removed");
+    }
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |f| f.store_lost).await;
+    assert_eq!((found.holds, found.held, found.mirrored), (vec![], vec![], None));
+    run.incarnation = Incarnation(2);
+    let found = south.until(&chain, run, None, |f| f.held.len() == 2).await;
+    assert_eq!((found.store_lost, found.mirrored), (false, Some(chain.view.head().seq)));
+    for key in found.held {
+        contribution::load(&south.store, chain.view.run(), &key, None).await.expect("what is held is there");
+    }
+}
+
+#[tokio::test]
+async fn what_the_trainer_found_damaged_and_dropped_is_fetched_again() {
+    let mut chain = Chain::new();
+    let (north, mut south) = (Member::new("north").await, Member::new("south").await);
+    chain.plan();
+    let offer = north.make(&chain).await;
+    chain.commit(&["north"]);
+    let run = south.asked(&chain, &[&north], &[], &[]);
+    south.until(&chain, run.clone(), None, |f| !f.holds.is_empty()).await;
+    let folder = keys::contribution(chain.view.run(), &offer.key);
+    for name in [keys::MANIFEST, keys::CONTRIBUTION_DATA] {
+        south.store.delete(&format!("{folder}/{name}")).await.expect("removed");
+    }
+    south.until(&chain, run, Some(Incarnation(1)), |f| !f.holds.is_empty()).await;
+    contribution::load(&south.store, chain.view.run(), &offer.key, None).await.expect("it is there again");
+}
+
+#[tokio::test]
+async fn a_base_whose_state_was_refuted_is_looked_at_again() {
+    let layout = VectorLayout::new([("w", vec![ELEMENTS as usize])]).expect("a layout");
+    let state = |x: f32| OuterState::initial(vec![x; ELEMENTS as usize]);
+    let mut chain = Chain::new();
+    chain.plan();
+    let seq = chain.commit_alone(&["south"]);
+    let mut south = Member::new("south").await;
+    base(&south, &chain, seq, &state(1.0), &layout).await;
+    let run = south.asked(&chain, &[], &[], &[seq]);
+    south.until(&chain, run, None, |f| !f.checkpoints.is_empty()).await;
+    chain.agree(seq, state(2.0).digest());
+    for object in south.store.list(&keys::checkpoint(chain.view.run(), seq)).await.expect("readable") {
+        south.store.delete(&object.key).await.expect("removed");
+    }
+    base(&south, &chain, seq, &state(2.0), &layout).await;
+    let run = south.asked(&chain, &[], &[], &[seq]);
+    let right = |f: &coalition_courier::Findings| f.checkpoints.iter().any(|c| c.state == state(2.0).digest());
+    south.until(&chain, run, Some(Incarnation(1)), right).await;
+}

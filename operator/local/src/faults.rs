@@ -1,5 +1,5 @@
 //! Faults on request: a site that loses its power at a step and comes back later, a process killed every so often.
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -48,13 +48,22 @@ impl fmt::Display for KillPlan {
 /// Carries out the plans; ends when all are done.
 pub async fn kills(runner: Arc<Runner>, mut plans: Vec<KillPlan>) {
     let mut snapshot = runner.snapshot();
+    // A run that goes on may have passed the step long ago: killing there now would be something else than was asked.
+    let begun = snapshot.borrow_and_update().clone();
+    plans.retain(|p| {
+        let done = begun.status.sites.iter().find(|l| l.site == p.site).map_or(0, |l| l.step);
+        if done > p.step {
+            let what = format!("has done {done} steps already: `--kill {p}` is passed over");
+            runner.tell(&p.site, "KillPassedOver", &what);
+        }
+        done <= p.step
+    });
     while !plans.is_empty() {
         let now = snapshot.borrow_and_update().clone();
         let due = |p: &KillPlan| now.status.sites.iter().any(|l| l.site == p.site && l.step >= p.step);
         let (hit, rest): (Vec<_>, Vec<_>) = plans.into_iter().partition(due);
         plans = rest;
         for plan in hit {
-            tracing::warn!(site = %plan.site, step = plan.step, "killed on request");
             if let Err(e) = runner.kill_site(&plan.site).await {
                 tracing::error!(error = %e, "the site could not be killed");
                 continue;
@@ -63,9 +72,8 @@ pub async fn kills(runner: Arc<Runner>, mut plans: Vec<KillPlan>) {
                 let runner = runner.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_secs(seconds)).await;
-                    match runner.return_site(&plan.site).await {
-                        Ok(()) => tracing::warn!(site = %plan.site, "returned on request"),
-                        Err(e) => tracing::error!(error = %e, "the site could not be started again"),
+                    if let Err(e) = runner.return_site(&plan.site).await {
+                        tracing::error!(error = %e, "the site could not be started again");
                     }
                 });
             }
@@ -81,19 +89,23 @@ pub async fn kill_every(runner: Arc<Runner>, period: Duration) {
     let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     loop {
         interval.tick().await;
-        let mut pids = BTreeSet::new();
+        let mut pids = BTreeMap::new();
         for p in runner.processes().await {
-            pids.insert(p.supervisor);
-            pids.extend(p.workers);
+            pids.extend(p.workers.iter().map(|pid| (*pid, (p.site.clone(), "worker"))));
+            pids.insert(p.supervisor, (p.site, "supervisor"));
         }
         let mut draw = [0; 8];
         if pids.is_empty() || getrandom::fill(&mut draw).is_err() {
             continue;
         }
-        let chosen = pids.iter().nth(u64::from_le_bytes(draw) as usize % pids.len()).copied();
-        if let Some(pid) = chosen.and_then(|p| i32::try_from(p).ok()).and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::KILL);
-            tracing::warn!(pid = pid.as_raw_nonzero().get(), "killed by lot");
+        let Some((pid, (site, role))) = pids.iter().nth(u64::from_le_bytes(draw) as usize % pids.len()) else {
+            continue;
+        };
+        // One that has ended by itself in between is no kill.
+        if let Some(raw) = i32::try_from(*pid).ok().and_then(Pid::from_raw)
+            && kill_process(raw, Signal::KILL).is_ok()
+        {
+            runner.tell(site, "ProcessKilled", &format!("lost a {role} (process {pid}) to --kill-every"));
         }
     }
 }

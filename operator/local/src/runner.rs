@@ -141,9 +141,14 @@ impl Runner {
     pub async fn kill_site(&self, site: &SiteId) -> Result<(), LocalError> {
         let mut sites = self.sites.lock().await;
         let slot = sites.get_mut(site).ok_or_else(|| self.no_site(site))?;
-        if let Some(s) = slot.take() {
-            s.kill().await;
-        }
+        let told = match slot.take() {
+            Some(s) => {
+                s.kill().await;
+                "was killed on request, with all its processes"
+            }
+            None => "was to be killed, and is down already",
+        };
+        self.tell(site, "SiteKilled", told);
         Ok(())
     }
 
@@ -152,11 +157,15 @@ impl Runner {
         let mut sites = self.sites.lock().await;
         let no_site = || self.no_site(site);
         let slot = sites.get_mut(site).ok_or_else(no_site)?;
-        if slot.is_none() {
+        let told = if slot.is_some() {
+            "was to be started again, and is up already"
+        } else {
             let shape = self.setup.sites.get(site).copied().ok_or_else(no_site)?;
             let link = self.exchange.link(site).ok_or_else(no_site)?;
             *slot = Some(Site::start(&self.setup.layout, site, shape, link, &self.options).await?);
-        }
+            "was started again on request"
+        };
+        self.tell(site, "SiteStarted", told);
         Ok(())
     }
 
@@ -177,7 +186,14 @@ impl Runner {
             }
         })
         .await
-        .map_err(|e| LocalError::Bug(e.to_string()))?
+        .map_err(|e| LocalError::Bug(e.to_string()))??;
+        self.tell(site, "StoreRemoved", "lost its store on request");
+        Ok(())
+    }
+
+    /// Makes a fault on request an event of the run, so that whoever looks later knows what happened.
+    pub(crate) fn tell(&self, site: &SiteId, reason: &str, what: &str) {
+        self.exchange.tell(site, reason, format!("{site} {what}"));
     }
 
     /// Supervisors that run, each with its worker processes.

@@ -78,6 +78,24 @@ async fn a_site_that_lost_its_store_is_assigned_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_lost_under_a_running_site_costs_one_incarnation() {
+    let bench = Bench::new(&Shape { rounds: 30, pause: 20, ..Shape::default() });
+    let runner = bench.start().await;
+    let south = site("south");
+    trained(&runner, 6).await;
+    runner.lose_store(&south).await.expect("removed");
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    assert_eq!(view.incarnation(&south), Some(Incarnation(2)), "one loss, one new incarnation");
+    let last: Vec<_> = view.commits().collect();
+    let took_part = |c: &Commit| matches!(c, Commit::Outer(o) if o.included.iter().any(|i| i.key.site == south));
+    assert!(last.iter().rev().take(5).any(|(.., c)| took_part(c)), "it takes part again before the end");
+    let told = runner.snapshot().borrow().events.iter().any(|e| e.event.reason == "StoreRemoved");
+    assert!(told, "whoever looks later knows what happened");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_process_may_die_at_any_time() {
     let bench = Bench::new(&Shape { rounds: 20, pause: 10, ..Shape::default() });
     let runner = bench.start().await;

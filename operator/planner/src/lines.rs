@@ -120,7 +120,10 @@ fn why(s: &Standing<'_>, site: &SiteId, state: SiteState) -> (String, String) {
             }
             windows::Window::Offers { until, waiting_for } => {
                 let names: Vec<&str> = waiting_for.iter().map(SiteId::as_str).collect();
-                (format!("the offer of {}", names.join(", ")), format!("goes on without in {}", left(until)))
+                (
+                    format!("the offer of {}", names.join(", ")),
+                    format!("goes on without {} in {}", names.join(", "), left(until)),
+                )
             }
             windows::Window::Holds { until, waiting_for } => {
                 let names: Vec<&str> = waiting_for.iter().map(SiteId::as_str).collect();

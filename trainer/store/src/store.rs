@@ -60,7 +60,9 @@ impl Store {
                     bad(format!("the folder cannot be made: {e}; check the path and who may write there"))
                 })?;
                 let path = path.canonicalize().map_err(|e| bad(e.to_string()))?;
-                let inner = LocalFileSystem::new_with_prefix(&path).map_err(|e| bad(e.to_string()))?.with_fsync(true);
+                let inner = LocalFileSystem::new_with_prefix(&path).map_err(|e| bad(e.to_string()))?;
+                // What retention has emptied is gone: a folder without a checkpoint would look like one.
+                let inner = inner.with_fsync(true).with_automatic_cleanup(true);
                 Ok(Self { folder: Some(path), ..Self::from_object_store(Arc::new(inner), &name) })
             }
             Location::S3(bucket) => {

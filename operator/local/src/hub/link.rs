@@ -66,7 +66,14 @@ impl Exchange {
         reports.filter_map(|r| r.mirrored.max(r.head.map(|h| h.seq))).max()
     }
 
-    /// What sites want a person to know, since the last call.
+    /// Tells a person something that no report can say.
+    pub fn tell(&self, site: &SiteId, reason: &str, message: String) {
+        let event = Event { reason: reason.to_owned(), site: Some(site.clone()), message, warning: true };
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.changed.notify_one();
+    }
+
+    /// What was told since the last call.
     pub fn take_told(&self) -> Vec<Event> {
         std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -137,9 +144,7 @@ impl Link {
 
     /// Tells a person something that the hub cannot see, as its reports do not come.
     pub fn tell(&self, reason: &str, message: String) {
-        let event = Event { reason: reason.to_owned(), site: Some(self.site.clone()), message, warning: true };
-        self.exchange.told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-        self.exchange.changed.notify_one();
+        self.exchange.tell(&self.site, reason, message);
     }
 
     /// Says that the site is there, without anything new.

@@ -23,6 +23,10 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
     let before = before.filter(|b| b.run == run.run);
     let same = before.filter(|b| b.epoch == run.epoch && b.incarnation == run.incarnation);
     let trainer = parts.trainer.as_ref().filter(|t| t.epoch == run.epoch && t.incarnation == run.incarnation);
+    // What the courier found for an incarnation before this one says nothing of this one's store.
+    let nothing = Findings::default();
+    let current = parts.findings.opened == Some(run.incarnation);
+    let findings = if current { &parts.findings } else { &nothing };
     let mut report = SiteReport {
         run: run.run.clone(),
         site: run.site.clone(),
@@ -34,17 +38,17 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
         },
         epoch: run.epoch,
         incarnation: run.incarnation,
-        opened: parts.findings.opened,
-        store_lost: parts.findings.store_lost,
+        opened: findings.opened.or_else(|| same.and_then(|b| b.opened)),
+        store_lost: findings.store_lost,
         head: same.and_then(|b| b.head),
         endpoint: parts.endpoint.clone(),
         state: same.and_then(|b| b.state.clone()),
         offers: same.map(|b| b.offers.clone()).unwrap_or_default(),
-        holds: parts.findings.holds.clone(),
+        holds: findings.holds.clone(),
         step: same.and_then(|b| b.step.clone()),
-        checkpoints: parts.findings.checkpoints.clone(),
-        mirrored: parts.findings.mirrored,
-        records: parts.findings.records.clone(),
+        checkpoints: findings.checkpoints.clone(),
+        mirrored: findings.mirrored,
+        records: findings.records.clone(),
         gang: parts.gang.clone(),
         progress: same.map(|b| b.progress.clone()).unwrap_or_default(),
         refusals: parts.findings.problems.clone(),

@@ -135,7 +135,7 @@ fn rounds(c: &mut Checks, run: &RunSpec) {
             "training.outer.quorum",
             o.quorum,
             format!("must be 1 to sites.max = {max}, as a commit cannot need more contributions than there are sites"),
-            "Lower quorum or raise sites.max.",
+            if o.quorum == 0 { "Set it to 1 or more." } else { "Lower quorum or raise sites.max." },
         )
     });
     if let Some(s) = o.grace_seconds {
