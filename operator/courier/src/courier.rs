@@ -18,15 +18,12 @@ use crate::stock;
 use crate::wants::{self, Stock, Wants};
 use crate::{CourierError, garbage};
 
+mod history;
 mod look;
 mod transfers;
 
 /// Transfers at a time: enough to use a link while one waits, few enough that vectors in memory stay few.
 const TRANSFERS: usize = 4;
-
-/// Bytes of mirrored records in one report: a report is one object, which a cluster's API takes up to 1.5 MiB of, and most
-/// of it is for other things. A record may have 256 KiB, so one fits in any case.
-const PAGE_BYTES: u64 = 256 << 10;
 
 /// How a courier is set up.
 #[derive(Clone, Debug)]
@@ -74,7 +71,6 @@ pub struct Findings {
 #[derive(Default)]
 struct Work {
     stock: Stock,
-    checkpoints: BTreeMap<Seq, StoredCheckpoint>,
     running: BTreeSet<String>,
     failed: BTreeMap<String, (u32, Instant, String)>,
 }
@@ -139,11 +135,7 @@ impl Courier {
         match self.open(run, input.opened).await {
             Ok(()) => found.opened = Some(run.incarnation),
             Err(e @ StoreError::StoreLost { .. }) => {
-                found.opened = Some(run.incarnation);
-                found.store_lost = true;
-                found.mirrored = None;
-                self.begin_anew();
-                found.problems.insert("StoreLost".to_owned(), e.to_string());
+                self.lost(input, &e, &mut found).await;
                 return found;
             }
             Err(e) => {
@@ -156,7 +148,7 @@ impl Courier {
             found.problems.insert("HistoryNotMirrored".to_owned(), e.to_string());
         }
         found.mirrored = self.mirrored;
-        match self.compare(run).await {
+        match self.compare(&run.nonce).await {
             Ok(records) => found.records = records,
             Err(e) => {
                 found.problems.insert("MirrorNotRead".to_owned(), e.to_string());
@@ -182,7 +174,7 @@ impl Courier {
         self.locked(|w| {
             found.holds = wants::reportable(&view, input.applied, &w.stock);
             found.held = w.stock.contributions.iter().map(|(k, _)| k.clone()).collect();
-            found.checkpoints = w.checkpoints.values().cloned().collect();
+            found.checkpoints = w.stock.checkpoints.values().cloned().collect();
             if let Some((_, (_, _, why))) = w.failed.iter().next() {
                 let more = w.failed.len() - 1;
                 let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
@@ -213,49 +205,6 @@ impl Courier {
         f(&mut self.work.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Checks and mirrors new records.
-    async fn follow(&mut self, records: &[SignedRecord]) -> Result<(), CourierError> {
-        let known = self.view.as_ref().map(|v| v.last_commit().0);
-        for r in records {
-            let seq = r.record.seq;
-            let bad = |what: String| CourierError::Damaged { key: format!("record {seq}"), what };
-            match &mut self.view {
-                // Chosen for a head that was forgotten since: the next pass begins at the first record.
-                None if seq > Seq(0) => return Ok(()),
-                None => self.view = Some(View::start(r).map_err(|e| bad(e.to_string()))?),
-                Some(v) if seq <= v.head().seq => {}
-                Some(v) => v.extend(r).map_err(|e| bad(e.to_string()))?,
-            }
-            stock::mirror(&self.own, r).await?;
-            self.mirrored = Some(seq);
-        }
-        if self.view.as_ref().map(|v| v.last_commit().0) != known {
-            self.locked(|w| w.stock.absent.clear());
-        }
-        Ok(())
-    }
-
-    /// Compares the mirror with what the hub shows, once for each leader, and on until they are equal: a page of what is
-    /// mirrored and not shown. The hub checks it, as it would another's.
-    async fn compare(&mut self, run: &SiteRun) -> Result<Vec<SignedRecord>, CourierError> {
-        let Some(view) = self.view.as_ref().filter(|_| self.compared.as_ref() != Some(&run.nonce)) else {
-            return Ok(Vec::new());
-        };
-        let (mut page, mut room, mut seq) = (Vec::new(), PAGE_BYTES, view.head().seq.next());
-        while let Some((record, bytes)) = stock::mirrored(&self.own, view.run(), seq).await? {
-            if bytes > room {
-                break;
-            }
-            room -= bytes;
-            seq = seq.next();
-            page.push(record);
-        }
-        if page.is_empty() {
-            self.compared = Some(run.nonce.clone());
-        }
-        Ok(page)
-    }
-
     /// Drops failures of what is no longer wanted.
     fn forget_failures(&self, view: &View, wants: &Wants) {
         let mut keep: BTreeSet<String> =
@@ -278,7 +227,7 @@ impl Courier {
                 return;
             }
         };
-        let checkpoints = self.locked(|w| w.stock.checkpoints.clone());
+        let checkpoints = self.locked(|w| w.stock.checkpoints.keys().copied().collect());
         let going = garbage::garbage(view, &run.keep, &checkpoints, here);
         for key in going.contributions {
             self.locked(|w| w.stock.contributions.retain(|(k, _)| *k != key));
@@ -287,10 +236,7 @@ impl Courier {
             }
         }
         for seq in going.checkpoints {
-            self.locked(|w| {
-                w.stock.checkpoints.remove(&seq);
-                w.checkpoints.remove(&seq);
-            });
+            self.locked(|w| w.stock.checkpoints.remove(&seq));
             if let Err(e) = stock::remove(&self.own, &keys::checkpoint(view.run(), seq)).await {
                 found.problems.insert("NotRemoved".to_owned(), e.to_string());
             }

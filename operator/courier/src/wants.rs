@@ -1,9 +1,9 @@
 //! What a site's store must hold, and what of it it lacks. Pure: from what the hub asks, the history, and what is there.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coalition_protocol::history::{Commit, View};
 use coalition_protocol::keys::ContributionKey;
-use coalition_protocol::messages::{Offer, SiteRun};
+use coalition_protocol::messages::{Offer, SiteRun, StoredCheckpoint};
 use coalition_protocol::record::Included;
 use coalition_protocol::{Digest, Seq, SiteId};
 
@@ -35,8 +35,8 @@ pub struct Wants {
 pub struct Stock {
     /// Contributions, complete and verified, with their digests.
     pub contributions: BTreeSet<(ContributionKey, Digest)>,
-    /// Run checkpoints that stand complete.
-    pub checkpoints: BTreeSet<Seq>,
+    /// Run checkpoints, complete and verified.
+    pub checkpoints: BTreeMap<Seq, StoredCheckpoint>,
     /// Wanted contributions that every holder said it does not have any more.
     pub nowhere: BTreeSet<ContributionKey>,
     /// Run checkpoints that no peer gave since the newest commit: to keep one does not mean that it was made.
@@ -47,7 +47,7 @@ pub struct Stock {
 /// can be replayed at any time (D20), and every valid offer of an open plan (D13).
 pub fn wants(run: &SiteRun, view: &View, stock: &Stock) -> Wants {
     let elements = view.genesis().elements;
-    let newest = stock.checkpoints.iter().next_back().copied().unwrap_or(Seq(0));
+    let newest = stock.checkpoints.keys().next_back().copied().unwrap_or(Seq(0));
     let lacks = |w: &Want| !stock.contributions.contains(&(w.offer.key.clone(), w.offer.digest));
     let after = |base: Seq| -> Vec<Want> {
         let commits = view.commits().filter(move |(s, ..)| *s > base);

@@ -140,6 +140,34 @@ async fn records_that_the_hub_lost_are_paged_out_of_the_mirror() {
     assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
 }
 
+/// The hub was restored from a copy of a time when this site had its first incarnation, whose store was lost since. The
+/// store of the second lacks the first's opening entry, and yet it is the hub that lost something.
+#[tokio::test]
+async fn a_store_newer_than_the_hub_is_not_called_lost() {
+    let mut chain = Chain::new();
+    for _ in 0..2 {
+        chain.plan();
+        chain.commit(&["north", "south"]);
+    }
+    let mut south = Member::new("south").await;
+    let mut run = south.asked(&chain, &[], &[], &[]);
+    run.incarnation = Incarnation(2);
+    south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    let mut south = south.restarted();
+    let all = chain.records.clone();
+    chain.records.truncate(4);
+    run.incarnation = Incarnation(1);
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
+    assert_eq!((found.store_lost, found.opened, &found.records[..]), (false, Some(Incarnation(1)), &all[4..]));
+    assert!(found.problems["HubRewound"].contains("rolled back"), "{:?}", found.problems);
+    // With its records back, the hub knows the second incarnation again.
+    chain.records = all;
+    run.incarnation = Incarnation(2);
+    let found = south.until(&chain, run, Some(Incarnation(1)), |f| f.mirrored.is_some()).await;
+    assert_eq!((found.store_lost, found.opened), (false, Some(Incarnation(2))));
+    assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
+}
+
 impl Chain {
     /// The same numbers, another content.
     fn state_of_another_plan(&mut self) {

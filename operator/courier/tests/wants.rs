@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use coalition_courier::garbage::garbage;
 use coalition_courier::wants::{Stock, reportable, wants};
-use coalition_protocol::Seq;
+use coalition_protocol::messages::StoredCheckpoint;
+use coalition_protocol::{Digest, Seq};
 use common::{Chain, Member, SITES};
 
 fn stock(chain: &Chain) -> Stock {
@@ -33,7 +34,8 @@ async fn a_site_wants_every_commit_after_its_newest_base() {
     assert_eq!(all.contributions.len(), 6);
     assert_eq!(all.base, None, "no base is kept anywhere");
     assert!(wants(&run, &chain.view, &stock(&chain)).contributions.is_empty());
-    let base = Stock { checkpoints: [commits[0]].into(), ..Stock::default() };
+    let stored = StoredCheckpoint { seq: commits[0], state: Digest::ZERO, bytes: 1 };
+    let base = Stock { checkpoints: [(commits[0], stored)].into(), ..Stock::default() };
     let rest = wants(&run, &chain.view, &base).contributions;
     assert!(rest.len() == 3 && rest.iter().all(|w| w.commit == Some(commits[1])));
     // The maker is asked first.

@@ -27,13 +27,12 @@ impl Courier {
         let listed: BTreeSet<Seq> = checkpoint::listed(&self.own, view.run()).await?.into_iter().collect();
         self.locked(|w| {
             let right = |s: &StoredCheckpoint| view.state(s.seq).is_none_or(|(fixed, _)| fixed == s.state);
-            w.checkpoints.retain(|seq, stored| listed.contains(seq) && right(stored));
-            w.stock.checkpoints = w.checkpoints.keys().copied().collect();
+            w.stock.checkpoints.retain(|seq, stored| listed.contains(seq) && right(stored));
         });
         for seq in listed {
             let key = keys::checkpoint(view.run(), seq);
             let due = self.locked(|w| {
-                !w.checkpoints.contains_key(&seq) && w.failed.get(&key).is_none_or(|f| f.1 <= Instant::now())
+                !w.stock.checkpoints.contains_key(&seq) && w.failed.get(&key).is_none_or(|f| f.1 <= Instant::now())
             });
             if !due {
                 continue;
@@ -41,8 +40,7 @@ impl Courier {
             match checkpoint::verify(&self.own, view, seq).await {
                 Ok(stored) => self.locked(|w| {
                     w.failed.remove(&key);
-                    w.stock.checkpoints.insert(seq);
-                    w.checkpoints.insert(seq, stored);
+                    w.stock.checkpoints.insert(seq, stored);
                 }),
                 Err(e) => self.fail(&key, &e),
             }

@@ -89,8 +89,7 @@ impl Courier {
                 Ok(stored) => {
                     w.failed.remove(&key);
                     w.stock.absent.remove(&seq);
-                    w.stock.checkpoints.insert(seq);
-                    w.checkpoints.insert(seq, stored);
+                    w.stock.checkpoints.insert(seq, stored);
                     drop(w);
                     woken.send_modify(|n| *n += 1);
                 }
