@@ -8,6 +8,7 @@ use rstest::rstest;
 #[case("site-loss-offered", 1)]
 #[case("site-loss-held", 1)]
 #[case("site-loss-committed", 1)]
+#[case("store-loss", 1)]
 fn holds(#[case] name: &str, #[case] seed: u64) {
     let folder = tempfile::tempdir().unwrap();
     let outcome = trials::run(name, seed, folder.path()).unwrap();

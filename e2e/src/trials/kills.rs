@@ -14,6 +14,8 @@ use crate::{verdict, wait};
 
 /// Kills of one trial: enough that some hit a process that has just come back.
 pub const KILLS: u64 = 10;
+/// Fewer mean that the run was over before it was disturbed, and proves nothing.
+const FEWEST: usize = 5;
 /// A whole small run takes seconds; with ten kills and two cores shared with other tests, a minute. This is well beyond.
 const BOUND: Duration = Duration::from_mins(5);
 
@@ -85,6 +87,7 @@ fn disturb(run: &mut Run, dice: &mut Dice) -> Result<Vec<String>> {
             kills.push(format!("{role:?} {}", p.pid));
         }
     }
+    ensure!(kills.len() >= FEWEST, "only {} kills before the run ended: lengthen it", kills.len());
     Ok(kills)
 }
 

@@ -10,19 +10,21 @@ use anyhow::{Result, bail};
 use coalition_protocol::philox::{Draws, Purpose};
 use serde_json::{Value, json};
 
-pub use site_loss::Instant as LossInstant;
+use site_loss::{Instant, What, trial};
 
 /// Every trial's name.
-pub const NAMES: [&str; 5] = ["kills", "kills-one-site", "site-loss-offered", "site-loss-held", "site-loss-committed"];
+pub const NAMES: [&str; 6] =
+    ["kills", "kills-one-site", "site-loss-offered", "site-loss-held", "site-loss-committed", "store-loss"];
 
 /// Runs one trial below `folder` and says how it went.
 pub fn run(name: &str, seed: u64, folder: &Path) -> Result<Value> {
     let outcome = match name {
         "kills" => kills::several_sites(seed, folder),
         "kills-one-site" => kills::one_site(seed, folder),
-        "site-loss-offered" => site_loss::trial(LossInstant::Offered, seed, folder),
-        "site-loss-held" => site_loss::trial(LossInstant::Held, seed, folder),
-        "site-loss-committed" => site_loss::trial(LossInstant::Committed, seed, folder),
+        "site-loss-offered" => trial(What::Site, Instant::Offered, seed, folder),
+        "site-loss-held" => trial(What::Site, Instant::Held, seed, folder),
+        "site-loss-committed" => trial(What::Site, Instant::Committed, seed, folder),
+        "store-loss" => trial(What::Store, Instant::Committed, seed, folder),
         _ => bail!("there is no trial `{name}`; there are: {}", NAMES.join(", ")),
     };
     Ok(match outcome {

@@ -1,5 +1,6 @@
 //! The loss of a site together with its store at the worst moments of a round (D14): right after it offered, right after its
-//! contribution was held elsewhere, right after the commit. The survivor always goes on; the site may come back empty.
+//! contribution was held elsewhere, right after the commit. The survivor always goes on; the site may come back empty. Or a
+//! site loses its store alone, under its living processes: then it comes back by itself.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant as Clock};
@@ -29,8 +30,17 @@ pub enum Instant {
 /// Far beyond what a small run takes on two busy cores.
 const BOUND: Duration = Duration::from_mins(5);
 
+/// What is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Processes and store.
+    Site,
+    /// The store alone.
+    Store,
+}
+
 /// One loss.
-pub fn trial(instant: Instant, seed: u64, folder: &Path) -> Result<Value> {
+pub fn trial(what: What, instant: Instant, seed: u64, folder: &Path) -> Result<Value> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     // A site that stays away is retired soon: until then the last checkpoint is wanted at two sites.
     let small = Small { rounds: 8, workers: 1, grace: 1, replace_after: 8, ..Small::default() };
@@ -46,14 +56,18 @@ pub fn trial(instant: Instant, seed: u64, folder: &Path) -> Result<Value> {
     let mut dice = Dice::new(seed);
     let victim: SiteId = if dice.below(2) == 0 { "north" } else { "south" }.parse()?;
     let round = Round(2 + dice.below(3));
-    let comes_back = dice.below(2) == 0;
+    // Whoever loses its store alone is never away.
+    let returned = dice.below(2) == 0 && what == What::Site;
+    let comes_back = returned || what == What::Store;
 
     let runner = runtime.block_on(Runner::start(&options)).context("start")?;
     let run = RunDir::new(&dir);
     let mut watch = Watch { run: run.clone(), victim: victim.clone(), instant, from: round, view: None };
     let round = wait::until(&format!("{instant:?} in round {round} or later"), BOUND, || watch.reached())?;
     runtime.block_on(async {
-        runner.kill_site(&victim).await?;
+        if what == What::Site {
+            runner.kill_site(&victim).await?;
+        }
         runner.lose_store(&victim).await
     })?;
     let lost = Clock::now();
@@ -64,24 +78,30 @@ pub fn trial(instant: Instant, seed: u64, folder: &Path) -> Result<Value> {
             BOUND,
             || Ok((run.view()?.last_round() > before).then(|| lost.elapsed())),
         )
-        .with_context(|| format!("{victim} lost {instant:?} in round {round}"))?;
-    if comes_back {
+        .with_context(|| format!("{what:?} of {victim} lost {instant:?} in round {round}"))?;
+    if returned {
         runtime.block_on(runner.return_site(&victim))?;
     }
     let ended = runtime.block_on(async { tokio::time::timeout(BOUND, runner.finished()).await });
     match ended {
-        Err(_) => bail!("{victim} lost {instant:?} in round {round}: the run did not end in {} s", BOUND.as_secs()),
+        Err(_) => bail!(
+            "{what:?} of {victim} lost {instant:?} in round {round}: the run did not end in {} s",
+            BOUND.as_secs()
+        ),
         Ok(ending) => ensure!(ending? == coalition_local::Ending::Complete, "the run did not end complete"),
     }
     let found = verdict::complete(&dir, &data)?;
     let view = run.view()?;
     ensure!(applied_by_survivor(&view, &victim), "a commit is held by {victim} alone");
+    let member = view.members().get(&victim).context("the victim is unknown")?;
     if comes_back {
-        let member = view.members().get(&victim).context("the victim is unknown")?;
         ensure!(member.incarnation.0 >= 2 || member.retired, "{victim} lost its store and kept its incarnation");
     }
+    if what == What::Store {
+        ensure!(!member.retired, "{victim} lost its store alone and did not come back");
+    }
     Ok(json!({
-        "detail": format!("{victim} lost {instant:?} in round {round}, back: {comes_back}; {} tokens", found.tokens),
+        "detail": format!("{what:?} of {victim} lost {instant:?} in round {round}, back: {comes_back}; {} tokens", found.tokens),
         "went_on_seconds": went_on.as_secs_f64(),
     }))
 }

@@ -93,6 +93,13 @@ const CAMPAIGNS: &[Campaign] = &[
         numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
         sums: &[],
     },
+    Campaign {
+        name: "store-loss",
+        what: "a site loses its store under its living processes, right after a commit; the others go on and it comes back empty",
+        trials: 100,
+        numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
+        sums: &[],
+    },
 ];
 
 /// Runs a campaign to its end and writes the result file.

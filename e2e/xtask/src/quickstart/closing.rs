@@ -10,8 +10,8 @@ use std::process::Command;
 /// A beginning that Rust sources continue in many ways.
 const PROMPT: &str = "pub fn new(";
 
-/// Prints everything.
-pub fn show(programs: &Path, run: &Path, data: &Path) -> Result<()> {
+/// Prints everything, and returns what the judge of the run said.
+pub fn show(programs: &Path, run: &Path, data: &Path) -> Result<Value> {
     say::title("4 of 5: what it learnt");
     let mut judge = Command::new(programs.join("coalition-e2e"));
     judge.arg("learnt").arg(run).arg(data);
@@ -34,7 +34,7 @@ pub fn show(programs: &Path, run: &Path, data: &Path) -> Result<()> {
     for line in next(programs, &checkpoint, run) {
         say::line(&line);
     }
-    Ok(())
+    Ok(said)
 }
 
 /// Bits per byte on the held-out files, before and after, beside the counting models.

@@ -3,6 +3,7 @@
 //! It only calls the two programs the way a person would, prints each command before it runs it, and reads what they say.
 
 mod closing;
+mod demands;
 pub mod text;
 
 use crate::build::{Builder, root};
@@ -39,15 +40,18 @@ struct Size {
     changes: &'static [(&'static str, &'static str)],
     /// When the site is lost and how long it stays away: `STEP+SECONDS`.
     lost: &'static str,
+    /// Whether enough is fed for the model to be held against counting: the short form feeds too little.
+    learns: bool,
 }
 
 /// The manifest as it is (1024 steps a site) over 24 MB of text: several times what is fed, so nothing is seen twice.
-const FULL: Size = Size { text: 24_000_000, changes: &[], lost: "400+20" };
+const FULL: Size = Size { text: 24_000_000, changes: &[], lost: "400+20", learns: true };
 /// Eight rounds of sixteen steps.
 const SHORT: Size = Size {
     text: 3_000_000,
     changes: &[("tokens", "\"524288\""), ("tokensPerRound", "\"32768\""), ("grace", "2")],
     lost: "48+4",
+    learns: false,
 };
 
 /// The example everybody starts with.
@@ -111,7 +115,16 @@ fn whole(builder: &Builder, dir: &Path, size: &Size) -> Result<()> {
     local.args(["--kill", &format!("{LOST_SITE}@{}", size.lost)]).current_dir(root());
     shown(&mut local, "train")?;
 
-    closing::show(&programs, &run, &data)
+    let said = closing::show(&programs, &run, &data)?;
+    demands::met(&said, LOST_SITE, size.learns, grace(&manifest)?)
+}
+
+/// The seconds that one site waits for the other.
+fn grace(manifest: &Path) -> Result<f64> {
+    let text = fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix("grace:"));
+    let value = line.and_then(|rest| rest.split_whitespace().next()).and_then(|v| v.parse().ok());
+    value.with_context(|| format!("{} has no line `grace: SECONDS`", manifest.display()))
 }
 
 /// Shows a command and runs it.

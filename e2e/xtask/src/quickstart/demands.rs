@@ -1,0 +1,97 @@
+//! What a quick start must have shown, beyond programs that end well: the site that was lost came back, the other lost no
+//! round and did not wait too long, both agreed, something was learnt. Reads what the judge of the run says, and nothing else.
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+
+/// Seconds beyond the grace in which a commit is made, fetched and applied, on two cores that do other things as well.
+const SLACK: f64 = 2.0;
+
+/// An error that names everything the run did not show. `lost` is the site that was killed on the way, `learns` whether the
+/// model must beat counting, `grace` in seconds.
+pub fn met(said: &Value, lost: &str, learns: bool, grace: f64) -> Result<()> {
+    let missing = missing(said, lost, learns, grace);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!("the run ended, but it did not show what it should:\n  {}", missing.join("\n  "))
+}
+
+fn missing(said: &Value, lost: &str, learns: bool, grace: f64) -> Vec<String> {
+    let list = |field: &str| said[field].as_array().cloned().unwrap_or_default();
+    let mut missing = Vec::new();
+    if !list("returns").iter().any(|back| back["site"] == lost) {
+        missing.push(format!("{lost} was killed and never went on"));
+    }
+    let rounds = said["rounds"].as_u64().unwrap_or(0);
+    if rounds == 0 {
+        missing.push("no round was committed".to_owned());
+    }
+    for site in list("sites").iter().filter(|site| site["site"] != lost) {
+        let name = &site["site"];
+        if site["contributed"].as_u64() != Some(rounds) {
+            missing.push(format!("{name} had a part in {} of {rounds} rounds", site["contributed"]));
+        }
+        let waited = site["longestWait"].as_f64().unwrap_or(f64::INFINITY);
+        if waited > grace + SLACK {
+            missing.push(format!("{name} waited {waited:.1} s for a commit; the grace is {grace} s"));
+        }
+    }
+    if list("sites").len() < 2 {
+        missing.push("there were not two sites".to_owned());
+    }
+    let agreed = said["agreedBy"].as_object().into_iter().flatten();
+    let by_two: u64 =
+        agreed.filter(|(n, _)| n.as_str() != "0" && n.as_str() != "1").filter_map(|(_, v)| v.as_u64()).sum();
+    // Away for a part of the run, the lost site still shares most of its rounds.
+    if by_two * 2 < rounds {
+        missing.push(format!("two sites told the same digest after {by_two} of {rounds} rounds only"));
+    }
+    let (before, after) = (said["before"].as_f64(), said["after"].as_f64());
+    if after.zip(before).is_none_or(|(after, before)| after >= before) {
+        missing.push(format!("{after:?} bits per byte after training, {before:?} before"));
+    }
+    let third = said["counted"]["orders"][3].as_f64();
+    if learns && after.zip(third).is_none_or(|(after, third)| after >= third) {
+        missing.push(format!("{after:?} bits per byte, a counting model of order 3 needs {third:?}"));
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn good() -> Value {
+        json!({
+            "rounds": 9, "before": 7.5, "after": 1.9, "agreedBy": {"1": 2, "2": 7},
+            "sites": [
+                {"site": "north", "contributed": 9, "longestWait": 5.7},
+                {"site": "south", "contributed": 7, "longestWait": 30.0},
+            ],
+            "returns": [{"site": "south", "how": "exact", "step": 400}],
+            "counted": {"orders": [4.9, 3.8, 2.9, 2.2]},
+        })
+    }
+
+    #[test]
+    fn each_thing_that_is_missing_is_named() {
+        assert_eq!(missing(&good(), "south", true, 10.0), Vec::<String>::new());
+        let cases: [(&str, Value, &str); 6] = [
+            ("/returns", json!([]), "never went on"),
+            ("/sites/0/contributed", json!(8), "8 of 9"),
+            ("/sites/0/longestWait", json!(12.5), "12.5 s"),
+            ("/agreedBy", json!({"1": 6, "2": 3}), "3 of 9 rounds only"),
+            ("/after", json!(2.3), "order 3"),
+            ("/after", json!(null), "None bits"),
+        ];
+        for (at, value, word) in cases {
+            let mut said = good();
+            *said.pointer_mut(at).unwrap() = value;
+            let found = met(&said, "south", true, 10.0).unwrap_err().to_string();
+            assert!(found.contains(word), "{at}: {found}");
+        }
+        assert!(!missing(&Value::Null, "south", false, 10.0).is_empty());
+    }
+}
