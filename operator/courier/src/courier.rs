@@ -235,8 +235,7 @@ impl Courier {
         Ok(())
     }
 
-    /// Compares the mirror with what the hub shows, once for each leader, and on until they are equal: a page of what is
-    /// mirrored and not shown. The hub checks it, as it would another's.
+    /// Compares the mirror with what the hub shows, once for each leader, until they are equal: a page of what is not shown.
     async fn compare(&mut self, run: &SiteRun) -> Result<Vec<SignedRecord>, CourierError> {
         let Some(view) = self.view.as_ref().filter(|_| self.compared.as_ref() != Some(&run.nonce)) else {
             return Ok(Vec::new());
@@ -251,6 +250,7 @@ impl Courier {
             page.push(record);
         }
         if page.is_empty() {
+            stock::ends(&self.own, view.run(), seq).await?;
             self.compared = Some(run.nonce.clone());
         }
         Ok(page)

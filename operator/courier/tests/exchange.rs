@@ -140,6 +140,29 @@ async fn records_that_the_hub_lost_are_paged_out_of_the_mirror() {
     assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
 }
 
+#[tokio::test]
+async fn a_mirror_with_a_hole_is_told_by_the_name_of_the_missing_record() {
+    let mut chain = Chain::new();
+    for _ in 0..3 {
+        chain.plan();
+        chain.commit(&["north", "south"]);
+    }
+    let mut south = Member::new("south").await;
+    let run = south.asked(&chain, &[], &[], &[]);
+    south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    south.store.delete(&keys::record(chain.view.run(), Seq(5))).await.expect("removed");
+    let mut south = south.restarted();
+    let all = chain.records.clone();
+    chain.records.truncate(4);
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
+    assert_eq!(found.records, all[4..5], "what lies before the hole is shown");
+    chain.records = all[..5].to_vec();
+    let found = south.until(&chain, run, Some(Incarnation(1)), |_| true).await;
+    assert!(found.records.is_empty());
+    let said = &found.problems["MirrorNotRead"];
+    assert!(said.contains("holds no runs/run/history/00000005.json") && said.contains("00000006.json"), "{said}");
+}
+
 impl Chain {
     /// The same numbers, another content.
     fn state_of_another_plan(&mut self) {
@@ -184,6 +207,7 @@ async fn only_what_others_may_read_is_served_and_only_to_them() {
 /// A base of the newest commit at this member; returns its state digest.
 async fn base(member: &Member, chain: &Chain, seq: Seq, state: &OuterState, layout: &VectorLayout) {
     let config = serde_json::json!({"model_type": "test"});
+    let extra = [("tokenizer.json".to_owned(), bytes::Bytes::from_static(b"{}"))];
     let checkpoint = RunCheckpoint {
         run: chain.view.run(),
         epoch: chain.view.head().epoch,
@@ -193,7 +217,7 @@ async fn base(member: &Member, chain: &Chain, seq: Seq, state: &OuterState, layo
         layout,
         state,
         config: &config,
-        extra: &[],
+        extra: &extra,
     };
     run_checkpoint::save(&member.store, &checkpoint).await.expect("stored");
 }
@@ -215,6 +239,9 @@ async fn a_base_is_fetched_whole_and_only_if_it_is_the_agreed_state() {
     assert_eq!((found.checkpoints[0].seq, found.checkpoints[0].state), (seq, state(1.0).digest()));
     let (_, loaded) = run_checkpoint::load(&south.store, chain.view.run(), seq, &layout).await.expect("whole");
     assert_eq!(loaded.theta(), state(1.0).theta());
+    // What lies beside the state comes with it.
+    let m = run_checkpoint::verify(&south.store, chain.view.run(), seq).await.expect("every file as its manifest says");
+    assert!(m.files.iter().any(|f| f.name == "tokenizer.json"), "{:?}", m.files);
 }
 
 #[tokio::test]
