@@ -105,6 +105,9 @@ pub struct Prepare {
     /// Take documents only until they hold so many bytes.
     #[arg(long, value_name = "BYTES")]
     pub limit_bytes: Option<u64>,
+    /// Take binary files too. Without it a file with a NUL byte in its first 8 KiB is passed by, counted and named.
+    #[arg(long)]
+    pub binary: bool,
     /// Pass by files that are not UTF-8 where text is needed.
     #[arg(long)]
     pub skip_not_utf8: bool,
@@ -131,7 +134,8 @@ pub struct Generate {
     /// What to continue; empty begins a document.
     #[arg(long, default_value = "")]
     pub prompt: String,
-    /// Tokens to write.
+    /// Tokens to write. Beyond the model's longest sequence (`max_position_embeddings`) only the end of the text counts, and
+    /// each further token takes as long as that whole sequence.
     #[arg(long, default_value_t = 256)]
     pub length: usize,
     /// 0 takes the likeliest token every time; 1 follows the model.

@@ -1,5 +1,6 @@
-//! What a machine reads of a trainer: one JSON object a line on standard output, each with the time of the machine's
-//! monotonic clock, so that lines of several processes of one machine can be put in order. Must not know what is told.
+//! What a machine reads of a trainer: one JSON object a line on standard output. `ms` is the machine's monotonic clock, by
+//! which lines of several processes of one machine are put in order; `at` is the time of day (UTC, RFC 3339), for people who
+//! compare with something else: it may jump. Must not know what is told.
 use std::io::Write;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -16,13 +17,19 @@ pub fn boot_millis() -> u64 {
 struct Line<'a, T> {
     event: &'a str,
     ms: u64,
+    at: String,
     #[serde(flatten)]
     what: T,
 }
 
+fn line<T: Serialize>(event: &str, what: T) -> serde_json::Result<Vec<u8>> {
+    let at = format!("{:.3}", jiff::Timestamp::now());
+    serde_json::to_vec(&Line { event, ms: boot_millis(), at, what })
+}
+
 /// Writes one line. A reader that is gone is no reason to stop.
 pub fn emit<T: Serialize>(event: &str, what: T) {
-    let Ok(mut line) = serde_json::to_vec(&Line { event, ms: boot_millis(), what }) else { return };
+    let Ok(mut line) = line(event, what) else { return };
     line.push(b'\n');
     let mut out = std::io::stdout().lock();
     if out.write_all(&line).and_then(|()| out.flush()).is_err() {
@@ -33,3 +40,19 @@ pub fn emit<T: Serialize>(event: &str, what: T) {
 /// For events that say nothing but that they happened.
 #[derive(Serialize)]
 pub struct Nothing {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_both_clocks() {
+        let text = String::from_utf8(line("step", serde_json::json!({"round": 3})).unwrap()).unwrap();
+        // The supervisor looks for events by how a line begins.
+        assert!(text.starts_with(r#"{"event":"step","ms":"#), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((value["round"].as_u64(), value["ms"].is_u64()), (Some(3), true));
+        let at = value["at"].as_str().unwrap();
+        assert!(at.len() == 24 && at.ends_with('Z') && at.parse::<jiff::Timestamp>().is_ok(), "{at}");
+    }
+}

@@ -1,5 +1,5 @@
 //! `generate`: text from a run checkpoint, so that a person sees what was learnt. Must not know training.
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use coalition_data::{Dataset, Verify};
 use coalition_engine::{ModelOptions, Options, Sampling, Trainer};
@@ -9,6 +9,7 @@ use coalition_spec::model::Architecture;
 use coalition_spec::training::AdamW;
 use coalition_spec::{ModelConfig, hugging_face};
 use coalition_store::{BlockingStore, Location, StoreError, run_checkpoint};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Generate;
 use crate::failure::{Failure, Stop};
@@ -91,12 +92,40 @@ pub fn generate(args: Generate) -> Result<u8, Failure> {
         seed: args.seed,
         stop: Some(tokenizer.eos()),
     };
+    if let Some(note) = slides(prompt.len(), args.length, config.max_position_embeddings) {
+        eprintln!("note: {note}");
+    }
+    // Text on a terminal shows by itself how far it is.
+    let hidden = std::io::stdout().is_terminal();
+    let bar = if hidden { ProgressBar::hidden() } else { ProgressBar::new(args.length as u64) };
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {human_pos}/{human_len} tokens {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_message("writing");
     let mut out = std::io::stdout().lock();
     let mut write = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.flush()).is_ok();
     write(args.prompt.as_bytes());
-    trainer.generate(&prompt, &sampling, |token| write(tokenizer.run(token))).map_err(engine)?;
+    let each = |token| {
+        bar.inc(1);
+        write(tokenizer.run(token))
+    };
+    trainer.generate(&prompt, &sampling, each).map_err(engine)?;
+    bar.finish_and_clear();
     write(b"\n");
     Ok(exit::FINISHED)
+}
+
+/// What a person should know of a text that grows beyond what the model looks back at.
+fn slides(prompt: usize, length: usize, longest: usize) -> Option<String> {
+    // The last token is chosen after all others, so it may stand one beyond.
+    let (now, end) = (prompt > longest, prompt.saturating_add(length) > longest.saturating_add(1));
+    let what = if now { "the prompt is longer than that" } else { "the text may grow beyond that" };
+    (now || end).then(|| {
+        format!(
+            "the model looks back {longest} tokens at most and {what} ({prompt} tokens of prompt, {length} to write): then only \
+             the last {longest} count, and each token takes as long as all of them; a smaller --length avoids it"
+        )
+    })
 }
 
 /// The model's configuration, as it stands beside the checkpoint.

@@ -5,11 +5,13 @@ mod events;
 mod failure;
 mod gateway;
 mod generate;
+mod once;
 mod prepare;
 mod signals;
 mod supervisor;
 mod worker;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -20,7 +22,13 @@ use cli::{Cli, Command, Data};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("COALITION_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // Colours are for people; in a file they stand in the way.
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
     let done = match cli.command {
         Command::Supervise(c) => supervisor::supervise(&c.config),
         Command::Work(c) => worker::work(&c.config),

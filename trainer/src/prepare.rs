@@ -1,10 +1,41 @@
 //! `data prepare` and `data verify`: the command line of `coalition-data`. Must not know formats.
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use coalition_data::{Bar, Dataset, PrepareOptions, TokenizerChoice, Verify, prepare as run};
+use coalition_data::index::Split;
+use coalition_data::progress::Stage;
+use coalition_data::{Bar, Dataset, PrepareOptions, Progress, TokenizerChoice, Verify, prepare as run};
 
 use crate::cli::Prepare;
 use crate::failure::Failure;
+
+/// Fewer held-out tokens than this are worth a warning: a measurement reads up to 64 windows of a sequence (`WINDOWS` of the
+/// worker), and the shipped examples have sequences of 256.
+const SMALL_HELD_OUT: u64 = 64 * 256;
+/// Binary files named one by one; the rest is counted.
+const NAMED: usize = 8;
+
+/// A bar that remembers which files were passed by as binary.
+#[derive(Default)]
+struct Told {
+    bar: Bar,
+    binary: Mutex<Vec<PathBuf>>,
+}
+
+impl Progress for Told {
+    fn begin(&self, stage: Stage, bytes: u64) {
+        self.bar.begin(stage, bytes);
+    }
+    fn advance(&self, bytes: u64) {
+        self.bar.advance(bytes);
+    }
+    fn binary(&self, files: &[PathBuf]) {
+        files.clone_into(&mut self.binary.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+    fn end(&self) {
+        self.bar.end();
+    }
+}
 
 /// Prepares a data set and says what it holds.
 pub fn prepare(args: Prepare) -> Result<u8, Failure> {
@@ -16,8 +47,10 @@ pub fn prepare(args: Prepare) -> Result<u8, Failure> {
     options.seed = args.seed;
     options.limit_bytes = args.limit_bytes;
     options.skip_not_utf8 = args.skip_not_utf8;
+    options.binary = args.binary;
     options.threads = args.threads;
-    let index = run(&options, &Bar::new())?;
+    let told = Told::default();
+    let index = run(&options, &told)?;
     println!("data set    {}", options.out.display());
     println!("digest      {}", index.digest);
     println!("vocabulary  {} tokens", index.vocab_size);
@@ -25,13 +58,42 @@ pub fn prepare(args: Prepare) -> Result<u8, Failure> {
         println!("{name:<11} {} documents, {} bytes, {} tokens", split.documents, split.bytes, split.tokens);
     }
     let p = index.passed_by;
-    if p.duplicates + p.empty + p.filtered + p.not_utf8 > 0 {
+    if p.duplicates + p.empty + p.filtered + p.not_utf8 + p.binary > 0 {
         println!(
-            "passed by   {} duplicates, {} empty, {} by name, {} not UTF-8",
-            p.duplicates, p.empty, p.filtered, p.not_utf8
+            "passed by   {} duplicates, {} empty, {} by name, {} not UTF-8, {} binary",
+            p.duplicates, p.empty, p.filtered, p.not_utf8, p.binary
         );
     }
+    let binary = told.binary.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for file in binary.iter().take(NAMED) {
+        println!("  binary    {}", file.display());
+    }
+    if binary.len() > NAMED {
+        println!("  binary    and {} more", binary.len() - NAMED);
+    }
+    if !binary.is_empty() {
+        eprintln!(
+            "warning: {} file(s) with a NUL byte in the first 8 KiB passed by as binary; --binary takes them",
+            binary.len()
+        );
+    }
+    if let Some(warning) = small(options.held_out_share, &index.held_out) {
+        eprintln!("warning: {warning}");
+    }
     Ok(0)
+}
+
+/// What to say of a held-out side that measures little.
+fn small(share: f64, held_out: &Split) -> Option<String> {
+    (held_out.tokens < SMALL_HELD_OUT).then(|| match held_out.tokens {
+        0 => "nothing is held out: runs on this data set measure no bits per byte; --held-out 0.02 keeps some back".to_owned(),
+        n => format!(
+            "only {n} tokens in {} documents are held out: measurements read up to 64 sequences (16384 tokens where a \
+             sequence has 256), so they will be few and noisy, or none where one sequence does not fit; raise --held-out \
+             (now {share}), add text, or split large files, since a document is held out whole",
+            held_out.documents
+        ),
+    })
 }
 
 /// Compares a data set with its digests.

@@ -6,7 +6,10 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
+use coalition_protocol::history::Commit;
 use coalition_protocol::{Digest, SiteId, exit};
+use coalition_spec::RunSpec;
+use coalition_store::{BlockingStore, Location, contribution};
 use common::hub::Hub;
 use common::process::{Supervisor, start_with};
 use serde_json::json;
@@ -20,9 +23,12 @@ fn id(name: &str) -> SiteId {
 
 /// A run in which a bit flips at the first of these sites.
 fn run(dir: &Path, sites: &[&str], flip: serde_json::Value) -> (Digest, Vec<Supervisor>, Hub) {
-    let spec = common::spec(4, ROUNDS, sites.len() as u64);
+    run_of(dir, &common::spec(4, ROUNDS, sites.len() as u64), sites, &flip)
+}
+
+fn run_of(dir: &Path, spec: &RunSpec, sites: &[&str], flip: &serde_json::Value) -> (Digest, Vec<Supervisor>, Hub) {
     let list: Vec<_> = sites.iter().map(|s| (*s, 1)).collect();
-    let hub = common::run(dir, &spec, &list, 4);
+    let hub = common::run(dir, spec, &list, 4);
     hub.change(|s| s.may_differ = !flip.is_null());
     let mut all = Vec::new();
     for (n, site) in sites.iter().enumerate() {
@@ -33,7 +39,7 @@ fn run(dir: &Path, sites: &[&str], flip: serde_json::Value) -> (Digest, Vec<Supe
     for s in &mut all {
         assert_eq!(s.end(LIMIT), i32::from(exit::FINISHED));
     }
-    common::audit(&hub, &spec);
+    common::audit(&hub, spec);
     let state = hub.lock().view.ended().unwrap().state.unwrap();
     (state, all, hub)
 }
@@ -99,4 +105,36 @@ fn a_damaged_kept_state_is_reloaded() {
         let stored = s.sites[&id("north")].report.as_ref().unwrap().checkpoints.clone();
         assert!(stored.iter().any(|c| c.seq == second && c.state == right), "{stored:?}");
     }
+}
+
+/// A vector of two chunks, the second of them short: contributions, digests and states go chunk by chunk, and of a state
+/// that two sites computed differently only the second chunk is read and computed again.
+#[test]
+fn of_several_chunks_only_the_one_that_differs_is_computed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spec = common::spec(4, 2, 2);
+    // 3 × 16 × 90 000 weights and some: more than the 4 Mi elements of a chunk.
+    spec.model.config.intermediate_size = 90_000;
+    let flip = json!({"round": 1, "chunk": 1, "when": "computed"});
+    let (_, all, hub) = run_of(dir.path(), &spec, &["north", "south"], &flip);
+    let seen = all[0].events("reproduced");
+    for what in ["differing", "recomputed", "replaced"] {
+        assert_eq!(said(&seen[0], what), ["theta[1]"], "{what}");
+    }
+    assert!(said(&seen[0], "reloaded").is_empty());
+    let s = hub.lock();
+    let store = BlockingStore::open(&Location::Folder(s.sites[&id("south")].store.clone())).unwrap();
+    let mut read = 0;
+    for (_, _, commit) in s.view.commits() {
+        let Commit::Outer(o) = commit else { continue };
+        for i in &o.included {
+            let (m, delta) =
+                store.wait(contribution::load(store.store(), s.view.run(), &i.key, Some(i.digest))).unwrap();
+            assert_eq!((m.chunks.len(), delta.len() as u64), (2, s.view.genesis().elements));
+            read += 1;
+        }
+    }
+    assert!(read >= 3, "{read} contributions of two sites in two rounds");
+    let (_, confirmers) = s.view.state(s.view.last_commit().0).unwrap();
+    assert_eq!(confirmers.len(), 2, "both ended with the same state");
 }

@@ -5,7 +5,8 @@ mod common;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use coalition_protocol::{SiteId, exit};
+use coalition_protocol::{SiteId, exit, keys};
+use coalition_store::{BlockingStore, Location, run_checkpoint};
 use common::process::start;
 
 fn trainer(args: &[&str]) -> Output {
@@ -57,6 +58,33 @@ fn bad_input_is_told_with_field_value_and_bound() {
 }
 
 #[test]
+fn what_preparing_passes_by_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    for (name, body) in [("a.txt", "one text"), ("b.txt", "another"), ("picture.png", "\u{0}PNG")] {
+        std::fs::write(dir.path().join("in").join(name), body).unwrap();
+    }
+    let prepare = |args: &[&str]| {
+        let out = trainer(&[&["data", "prepare", "--out"], args].concat());
+        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        (text(&out.stdout), text(&out.stderr))
+    };
+    let (said, warned) = prepare(&[&path("in/out"), &path("in")]);
+    assert!(said.contains("1 binary") && said.contains("picture.png"), "{said}");
+    assert!(warned.contains("1 file(s) with a NUL byte") && warned.contains("--binary"), "{warned}");
+    assert!(warned.contains("are held out: measurements read up to 64 sequences"), "{warned}");
+    // The result lies among the sources: it is no source itself.
+    let (again, sources) = (path("again"), path("in"));
+    let args = ["data", "prepare", "--out", &again, &sources];
+    refused(&args, exit::DATA, &["in/out/", "prepared data set", "--exclude 'out/*'"]);
+    let (said, warned) = prepare(&[&again, "--binary", "--held-out", "0", "--exclude", "out/*", &sources]);
+    assert!(said.contains("3 documents") && said.contains("0 binary"), "{said}");
+    assert!(warned.contains("nothing is held out") && !warned.contains("NUL"), "{warned}");
+}
+
+#[test]
 fn help_has_examples_and_codes() {
     for args in [&["--help"][..], &["supervise", "--help"], &["data", "prepare", "--help"], &["generate", "--help"]] {
         let out = trainer(args);
@@ -65,6 +93,22 @@ fn help_has_examples_and_codes() {
         assert!(said.contains("Example") || said.contains("Exit codes"), "{args:?}: {said}");
     }
     assert!(!trainer(&["completion", "bash"]).stdout.is_empty());
+}
+
+/// The newest run checkpoint lists the tokenizer's files, and they hold this program's ids.
+fn opens_with_its_tokenizer(folder: &std::path::Path) {
+    let store = BlockingStore::open(&Location::Folder(folder.to_owned())).unwrap();
+    let run = "tiny".parse().unwrap();
+    let newest = *store.wait(run_checkpoint::list(store.store(), &run)).unwrap().last().unwrap();
+    let m = store.wait(run_checkpoint::verify(store.store(), &run, newest)).unwrap();
+    let json = |name: &str| -> serde_json::Value {
+        assert!(m.files.iter().any(|f| f.name == name), "{name} is part of the manifest");
+        let path = folder.join(keys::checkpoint(&run, newest)).join(name);
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    };
+    assert_eq!(json("tokenizer_config.json")["bos_token"], "<|bos|>");
+    let ids = &json("tokenizer.json")["model"]["vocab"];
+    assert_eq!((&ids["a"], &ids["Ġ"], &ids["<|eos|>"]), (&97.into(), &32.into(), &257.into()));
 }
 
 #[test]
@@ -81,19 +125,27 @@ fn a_checkpoint_writes_text() {
     // A model that knows nothing needs log2(258) = 8.01 bits for a byte; this one has seen a little text.
     assert!(measured.bits_per_byte.get() < 7.9, "{measured:?}");
     assert_eq!(measured.of, hub.lock().view.last_commit().0, "the end was measured");
-    let store = format!("file://{}", hub.lock().sites[&site].store.display());
-    let write = |seed: &str| {
+    let folder = hub.lock().sites[&site].store.clone();
+    let store = format!("file://{}", folder.display());
+    let write = |seed: &str, length: &str| {
         let data = common::data().to_str().unwrap();
         let args = [
-            "generate", "--store", &store, "--run", "tiny", "--data", data, "--prompt", "fn ", "--length", "40",
+            "generate", "--store", &store, "--run", "tiny", "--data", data, "--prompt", "fn ", "--length", length,
             "--seed", seed,
         ];
         let out = trainer(&args);
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-        out.stdout
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.success(), "{said}");
+        (out.stdout, said)
     };
-    let text = write("1");
+    // BOS, three bytes of prompt and the rest just fit.
+    let short = (spec.model.config.max_position_embeddings - 3).to_string();
+    let (text, said) = write("1", &short);
     assert!(text.starts_with(b"fn ") && text.len() > 10);
-    assert_eq!(text, write("1"), "same seed, same text");
-    assert_ne!(text, write("2"));
+    assert_eq!(said, "");
+    assert_eq!(text, write("1", &short).0, "same seed, same text");
+    assert_ne!(text, write("2", &short).0);
+    let (_, said) = write("1", "62");
+    assert!(said.contains("the text may grow beyond that") && said.contains("--length"), "{said}");
+    opens_with_its_tokenizer(&folder);
 }

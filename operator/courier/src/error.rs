@@ -45,6 +45,19 @@ pub enum CourierError {
         /// The bound.
         limit: u64,
     },
+    /// A record is missing in the middle of the mirrored history.
+    #[error(
+        "{store} holds no {key}, but {later}: a mirrored record was lost, and those after it prove nothing without it; put it \
+         back from another site's store or a copy"
+    )]
+    Lost {
+        /// The missing record.
+        key: String,
+        /// The store.
+        store: String,
+        /// A later one that is there.
+        later: String,
+    },
     /// Bytes that are not what was promised.
     #[error("{key} is damaged or forged: {what}; it is fetched again from another holder")]
     Damaged {

@@ -143,6 +143,17 @@ pub async fn mirrored(own: &Store, run: &RunId, seq: Seq) -> Result<Option<(Sign
     Ok(Some((record, bytes.len() as u64)))
 }
 
+/// Refuses a mirror that lacks record `seq` and has a later one: it has lost a record, and what follows proves nothing.
+pub async fn ends(own: &Store, run: &RunId, seq: Seq) -> Result<(), CourierError> {
+    let key = keys::record(run, seq);
+    let folder = key.rsplit_once('/').map_or(key.as_str(), |(folder, _)| folder);
+    // Numbers have eight digits, so keys sort like them.
+    match own.list(folder).await?.into_iter().find(|o| o.key > key) {
+        Some(later) => Err(CourierError::Lost { key, store: own.name().to_owned(), later: later.key }),
+        None => Ok(()),
+    }
+}
+
 /// Removes everything in `folder`, its manifest first, so that nothing half-removed looks complete.
 pub async fn remove(own: &Store, folder: &str) -> Result<(), StoreError> {
     own.delete(&format!("{folder}/{}", keys::MANIFEST)).await?;

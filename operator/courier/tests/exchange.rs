@@ -103,86 +103,6 @@ async fn a_damaged_own_copy_is_replaced_from_a_peer() {
 }
 
 #[tokio::test]
-async fn a_forked_history_is_not_mirrored() {
-    let mut chain = Chain::new();
-    let mut other = Chain::new();
-    chain.plan();
-    other.state_of_another_plan();
-    let mut south = Member::new("south").await;
-    let run = south.asked(&chain, &[], &[], &[]);
-    south.until(&chain, run, None, |f| f.mirrored == Some(chain.view.head().seq)).await;
-    // A rebuilt hub shows other records under the same numbers.
-    let options = coalition_courier::Options { site: common::site("south"), token: TOKEN.to_owned() };
-    south.courier = coalition_courier::Courier::new(options, south.store.clone()).expect("a client");
-    let run = south.asked(&other, &[], &[], &[]);
-    let found = south.until(&other, run, Some(Incarnation(1)), |_| true).await;
-    assert!(found.problems["HistoryNotMirrored"].contains("rolled back or forked"), "{:?}", found.problems);
-}
-
-#[tokio::test]
-async fn records_that_the_hub_lost_are_paged_out_of_the_mirror() {
-    let mut chain = Chain::new();
-    for _ in 0..3 {
-        chain.plan();
-        chain.commit(&["north", "south"]);
-    }
-    let mut south = Member::new("south").await;
-    let run = south.asked(&chain, &[], &[], &[]);
-    let found = south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
-    assert!(found.records.is_empty(), "the hub shows all there is");
-    let mut south = south.restarted();
-    let all = chain.records.clone();
-    chain.records.truncate(4);
-    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
-    assert_eq!(found.records, all[4..]);
-    chain.records = all;
-    let found = south.until(&chain, run, Some(Incarnation(1)), |_| true).await;
-    assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
-}
-
-/// The hub was restored from a copy of a time when this site had its first incarnation, whose store was lost since. The
-/// store of the second lacks the first's opening entry, and yet it is the hub that lost something.
-#[tokio::test]
-async fn a_store_newer_than_the_hub_is_not_called_lost() {
-    let mut chain = Chain::new();
-    for _ in 0..2 {
-        chain.plan();
-        chain.commit(&["north", "south"]);
-    }
-    let mut south = Member::new("south").await;
-    let mut run = south.asked(&chain, &[], &[], &[]);
-    run.incarnation = Incarnation(2);
-    south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
-    let mut south = south.restarted();
-    let all = chain.records.clone();
-    chain.records.truncate(4);
-    run.incarnation = Incarnation(1);
-    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
-    assert_eq!((found.store_lost, found.opened, &found.records[..]), (false, Some(Incarnation(1)), &all[4..]));
-    assert!(found.problems["HubRewound"].contains("rolled back"), "{:?}", found.problems);
-    // With its records back, the hub knows the second incarnation again.
-    chain.records = all;
-    run.incarnation = Incarnation(2);
-    let found = south.until(&chain, run, Some(Incarnation(1)), |f| f.mirrored.is_some()).await;
-    assert_eq!((found.store_lost, found.opened), (false, Some(Incarnation(2))));
-    assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
-}
-
-impl Chain {
-    /// The same numbers, another content.
-    fn state_of_another_plan(&mut self) {
-        self.append(coalition_protocol::record::Body::Members(coalition_protocol::record::Members {
-            set_aside: vec![coalition_protocol::record::Removal {
-                site: common::site("east"),
-                incarnation: Incarnation(1),
-                reason: "PeersUnreachable".to_owned(),
-            }],
-            ..Default::default()
-        }));
-    }
-}
-
-#[tokio::test]
 async fn only_what_others_may_read_is_served_and_only_to_them() {
     let mut chain = Chain::new();
     chain.plan();
@@ -212,6 +132,7 @@ async fn only_what_others_may_read_is_served_and_only_to_them() {
 /// A base of the newest commit at this member; returns its state digest.
 async fn base(member: &Member, chain: &Chain, seq: Seq, state: &OuterState, layout: &VectorLayout) {
     let config = serde_json::json!({"model_type": "test"});
+    let extra = [("tokenizer.json".to_owned(), bytes::Bytes::from_static(b"{}"))];
     let checkpoint = RunCheckpoint {
         run: chain.view.run(),
         epoch: chain.view.head().epoch,
@@ -221,7 +142,7 @@ async fn base(member: &Member, chain: &Chain, seq: Seq, state: &OuterState, layo
         layout,
         state,
         config: &config,
-        extra: &[],
+        extra: &extra,
     };
     run_checkpoint::save(&member.store, &checkpoint).await.expect("stored");
 }
@@ -243,6 +164,9 @@ async fn a_base_is_fetched_whole_and_only_if_it_is_the_agreed_state() {
     assert_eq!((found.checkpoints[0].seq, found.checkpoints[0].state), (seq, state(1.0).digest()));
     let (_, loaded) = run_checkpoint::load(&south.store, chain.view.run(), seq, &layout).await.expect("whole");
     assert_eq!(loaded.theta(), state(1.0).theta());
+    // What lies beside the state comes with it.
+    let m = run_checkpoint::verify(&south.store, chain.view.run(), seq).await.expect("every file as its manifest says");
+    assert!(m.files.iter().any(|f| f.name == "tokenizer.json"), "{:?}", m.files);
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 //! A document is one file. It is named by the BLAKE3 digest of its bytes and by nothing else, so paths, folder order and
 //! thread count change nothing: documents are written in rising order of digest (which also shuffles them), exact
 //! duplicates are kept once, and what is held out depends on (seed, digest) alone.
+//!
+//! A file with a NUL byte in its first 8 KiB is *binary* and no document, unless it is asked for: pictures and programs are
+//! no text to learn from, and a folder of sources often has some. No text in UTF-8 holds that byte (UTF-16 text does).
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -12,6 +15,9 @@ use rayon::prelude::*;
 
 use crate::error::DataError;
 use crate::progress::{Progress, Stage};
+
+/// Bytes of a file in which a NUL makes it binary: as many as git (8000) and grep (32 KiB) look at, roughly.
+pub const PROBED: u64 = 8 << 10;
 
 /// One file worth reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub struct Gathered {
     pub empty: u64,
     /// Files that are not text, where that is allowed.
     pub not_utf8: u64,
+    /// Binary files, sorted.
+    pub binary: Vec<PathBuf>,
 }
 
 /// What [`gather`] needs to know.
@@ -50,6 +58,8 @@ pub struct Rules {
     pub held_out: f64,
     /// Seed of the split.
     pub seed: u64,
+    /// Binary files are documents like others.
+    pub binary: bool,
     /// Stop taking documents, in digest order, once they hold so many bytes.
     pub limit_bytes: Option<u64>,
 }
@@ -58,6 +68,7 @@ enum Read1 {
     Document(Document),
     Empty,
     NotUtf8,
+    Binary(PathBuf),
 }
 
 /// Reads every file once, in parallel on the current pool.
@@ -71,8 +82,10 @@ pub fn gather(files: Vec<PathBuf>, rules: Rules, progress: &dyn Progress) -> Res
             Read1::Document(d) => all.push(d),
             Read1::Empty => out.empty += 1,
             Read1::NotUtf8 => out.not_utf8 += 1,
+            Read1::Binary(path) => out.binary.push(path),
         }
     }
+    out.binary.sort_unstable();
     all.sort_unstable_by(|a, b| (a.digest, &a.path).cmp(&(b.digest, &b.path)));
     let before = all.len();
     all.dedup_by(|later, first| later.digest == first.digest);
@@ -136,6 +149,10 @@ fn read_once(path: PathBuf, rules: Rules, progress: &dyn Progress) -> Result<Rea
     let (mut bytes, mut kept) = (0_u64, 0);
     loop {
         let n = file.read(&mut buffer[kept..]).map_err(unreadable)?;
+        let head = n.min(PROBED.saturating_sub(bytes) as usize);
+        if !rules.binary && buffer[kept..kept + head].contains(&0) {
+            return Ok(Read1::Binary(path));
+        }
         hasher.update(&buffer[kept..kept + n]);
         bytes += n as u64;
         progress.advance(n as u64);
@@ -176,7 +193,7 @@ mod tests {
     use crate::progress::Silent;
 
     fn rules() -> Rules {
-        Rules { text: false, skip_not_utf8: false, held_out: 0.3, seed: 7, limit_bytes: None }
+        Rules { text: false, skip_not_utf8: false, held_out: 0.3, seed: 7, binary: false, limit_bytes: None }
     }
 
     #[test]
@@ -211,6 +228,27 @@ mod tests {
         }
         let e = gather(paths[..1].to_vec(), rules(), &Silent).unwrap_err();
         assert!(matches!(e, DataError::CannotHoldOut { .. }), "{e}");
+    }
+
+    #[test]
+    fn a_nul_near_the_start_makes_a_file_binary() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |n: usize| {
+            let path = dir.path().join(n.to_string());
+            let mut bytes = vec![b'a'; 20_000];
+            bytes[n] = 0;
+            fs::write(&path, &bytes).unwrap();
+            path
+        };
+        let paths = vec![at(8191), at(0), at(8192)];
+        for text in [false, true] {
+            let rules = Rules { text, held_out: 0.0, ..rules() };
+            let g = gather(paths.clone(), rules, &Silent).unwrap();
+            assert_eq!(g.binary, [paths[1].clone(), paths[0].clone()]);
+            assert_eq!(g.train.len(), 1);
+            let g = gather(paths.clone(), Rules { binary: true, ..rules }, &Silent).unwrap();
+            assert_eq!((g.binary.len(), g.train.len()), (0, 3));
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub enum DataError {
     /// Nothing to prepare.
     #[error(
         "no document found under {sources}: looked at {seen} files, {empty} of them empty, {left_out} left out by the filter \
-         or as not UTF-8; name other files or folders, or widen --include"
+         or as not UTF-8, {binary} binary; name other files or folders, widen --include, or take binary files with --binary"
     )]
     NoDocuments {
         /// The files and folders that were named.
@@ -31,6 +31,19 @@ pub enum DataError {
         empty: u64,
         /// Those that a filter or a lenient UTF-8 rule left out.
         left_out: u64,
+        /// Those with a NUL byte near their start.
+        binary: u64,
+    },
+    /// A source that a preparation wrote.
+    #[error(
+        "{file} belongs to a prepared data set, which is no text to train on: name the sources it was made from, or leave \
+         its folder out with --exclude '{pattern}'"
+    )]
+    Prepared {
+        /// A file that would have been taken.
+        file: PathBuf,
+        /// What keeps its folder out.
+        pattern: String,
     },
     /// A file or folder that could not be read.
     #[error("cannot read {path}: {source}; check that it exists and that this user may read it")]

@@ -84,6 +84,14 @@ pub struct PassedBy {
     pub filtered: u64,
     /// Not UTF-8, where that was allowed.
     pub not_utf8: u64,
+    /// Binary: a NUL byte near the start. Absent where there is none, as in data sets prepared before they were told apart.
+    #[serde(default, skip_serializing_if = "none")]
+    pub binary: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn none(n: &u64) -> bool {
+    *n == 0
 }
 
 /// One side of the split.

@@ -17,6 +17,7 @@
 pub mod dataset;
 mod documents;
 pub mod error;
+pub mod hugging_face;
 pub mod index;
 mod partial;
 mod pattern;

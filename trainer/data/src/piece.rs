@@ -84,7 +84,8 @@ mod tests {
     #[test]
     fn pieces_of_text_join_to_the_document_and_are_text() {
         let dir = tempfile::tempdir().unwrap();
-        let rules = Rules { text: true, skip_not_utf8: false, held_out: 0.0, seed: 7, limit_bytes: None };
+        let rules =
+            Rules { text: true, skip_not_utf8: false, held_out: 0.0, seed: 7, binary: false, limit_bytes: None };
         // No line end anywhere near the cuts in the first, three-byte characters across them in both.
         for (name, text) in [("euro", "€".repeat(1_000_003)), ("lines", "äöü\n".repeat(500_001))] {
             let path = dir.path().join(name);

@@ -70,6 +70,8 @@ pub struct PrepareOptions {
     pub limit_bytes: Option<u64>,
     /// Pass by files that are not UTF-8 where text is needed, instead of failing.
     pub skip_not_utf8: bool,
+    /// Take binary files too (a NUL byte in their first 8 KiB), which are passed by otherwise.
+    pub binary: bool,
     /// Threads; 0 means one a core.
     pub threads: usize,
 }
@@ -88,6 +90,7 @@ impl PrepareOptions {
             tokens_per_shard: 1 << 27,
             limit_bytes: None,
             skip_not_utf8: false,
+            binary: false,
             threads: 0,
         }
     }
@@ -146,15 +149,18 @@ fn fill(folder: &Path, options: &PrepareOptions, progress: &dyn Progress) -> Res
         skip_not_utf8: options.skip_not_utf8,
         held_out: options.held_out_share,
         seed: options.seed,
+        binary: options.binary,
         limit_bytes: options.limit_bytes,
     };
     let gathered = documents::gather(found.files, rules, progress)?;
+    progress.binary(&gathered.binary);
     if gathered.train.is_empty() {
         return Err(DataError::NoDocuments {
             sources: options.sources.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
             seen,
             empty: gathered.empty,
             left_out: found.left_out + gathered.not_utf8,
+            binary: gathered.binary.len() as u64,
         });
     }
     let (tokenizer, names) = match &options.tokenizer {
@@ -181,7 +187,7 @@ fn fill(folder: &Path, options: &PrepareOptions, progress: &dyn Progress) -> Res
 }
 
 const fn passed_by(g: &Gathered, filtered: u64) -> PassedBy {
-    PassedBy { duplicates: g.duplicates, empty: g.empty, filtered, not_utf8: g.not_utf8 }
+    PassedBy { duplicates: g.duplicates, empty: g.empty, filtered, not_utf8: g.not_utf8, binary: g.binary.len() as u64 }
 }
 
 /// Writes the tokenizer and, last, the index.

@@ -1,4 +1,5 @@
 //! Progress of a long preparation, as a callback: a bar for a person, nothing for a machine. Knows no work of its own.
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -30,6 +31,8 @@ pub trait Progress: Sync {
     fn begin(&self, stage: Stage, bytes: u64);
     /// `bytes` more of the stage are done.
     fn advance(&self, bytes: u64);
+    /// These files were passed by as binary.
+    fn binary(&self, _: &[PathBuf]) {}
     /// All is done, or failed.
     fn end(&self) {}
 }

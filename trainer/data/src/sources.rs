@@ -2,10 +2,14 @@
 //!
 //! Files named directly are always taken; below a folder, hidden entries and symbolic links are passed by (a link can lead
 //! out of the folder or in a circle), and so is everything that is neither a file nor a folder (opening a pipe would hang).
-use std::fs;
+//! A file of a prepared data set is refused: whoever prepares a folder twice, with the result in it, did not mean that. Only
+//! the beginning of an index is read for that.
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
+use crate::index;
 use crate::pattern::Pattern;
 
 /// More files than this are refused: their list would no longer be small. 16 Mi paths are about 2 GiB.
@@ -46,6 +50,9 @@ pub fn find(sources: &[PathBuf], filter: &Filter) -> Result<Found, DataError> {
         if meta.is_dir() {
             walk(source, filter, &mut found)?;
         } else if meta.is_file() {
+            if source.parent().is_some_and(is_prepared) {
+                return Err(prepared(source, "*"));
+            }
             found.files.push(source.clone());
         } else {
             return Err(DataError::Option {
@@ -62,6 +69,7 @@ fn walk(root: &Path, filter: &Filter, found: &mut Found) -> Result<(), DataError
     let mut open = vec![(root.to_owned(), String::new(), 0)];
     while let Some((folder, relative, depth)) = open.pop() {
         let entries = fs::read_dir(&folder).map_err(|e| DataError::reading(&folder, e))?;
+        let ours = is_prepared(&folder);
         for entry in entries {
             let entry = entry.map_err(|e| DataError::reading(&folder, e))?;
             let path = entry.path();
@@ -79,6 +87,10 @@ fn walk(root: &Path, filter: &Filter, found: &mut Found) -> Result<(), DataError
                 open.push((path, below, depth + 1));
             } else if kind.is_file() {
                 if filter.takes(&below) {
+                    if ours {
+                        let pattern = if relative.is_empty() { "*".to_owned() } else { format!("{relative}/*") };
+                        return Err(prepared(&path, &pattern));
+                    }
                     if found.files.len() >= MOST_FILES {
                         return Err(too_much("number of files", MOST_FILES));
                     }
@@ -90,6 +102,18 @@ fn walk(root: &Path, filter: &Filter, found: &mut Found) -> Result<(), DataError
         }
     }
     Ok(())
+}
+
+/// True if a preparation wrote this folder. One that cannot be read is none: whoever reads its files will say so.
+fn is_prepared(folder: &Path) -> bool {
+    let mut start = Vec::new();
+    // The index begins with its format; people may have files of that name, too.
+    let read = File::open(folder.join(index::FILE)).and_then(|f| f.take(256).read_to_end(&mut start));
+    read.is_ok() && String::from_utf8_lossy(&start).contains(&format!("\"{}\"", index::FORMAT))
+}
+
+fn prepared(file: &Path, pattern: &str) -> DataError {
+    DataError::Prepared { file: file.to_owned(), pattern: pattern.to_owned() }
 }
 
 fn too_much(what: &'static str, bound: usize) -> DataError {
@@ -121,6 +145,29 @@ mod tests {
         names.sort();
         assert_eq!(names, ["a/b/z.txt", "a/x.rs"].map(PathBuf::from));
         assert_eq!(found.left_out, 2, "y.rs and z.txt");
+    }
+
+    #[test]
+    fn a_prepared_data_set_is_no_source() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |p: &str| dir.path().join(p);
+        fs::create_dir_all(at("a/b/set")).unwrap();
+        fs::write(at("a/x.rs"), "x").unwrap();
+        fs::write(at("a/b/set/train-00000.bin"), "x").unwrap();
+        fs::write(at("a/b/set/dataset.json"), "{\"mine\": 1}").unwrap();
+        assert_eq!(find(&[at("a")], &Filter::default()).unwrap().files.len(), 3, "somebody's own file of that name");
+        fs::write(at("a/b/set/dataset.json"), "{\n  \"format\": \"coalition-dataset\",").unwrap();
+        for source in ["a", "a/b/set", "a/b/set/train-00000.bin"] {
+            let e = find(&[at(source)], &Filter::default()).unwrap_err();
+            assert!(matches!(&e, DataError::Prepared { file, .. } if file.starts_with(at("a/b/set"))), "{e}");
+            assert_eq!(e.exit_code(), 65);
+        }
+        let e = find(&[at("a")], &Filter::default()).unwrap_err().to_string();
+        assert!(e.contains("--exclude 'b/set/*'"), "{e}");
+        // What the message says works, and so does a filter that takes nothing of it.
+        for (include, exclude) in [(vec![], vec![Pattern::new("b/set/*")]), (vec![Pattern::new("*.rs")], vec![])] {
+            assert_eq!(find(&[at("a")], &Filter { include, exclude }).unwrap().files, [at("a/x.rs")]);
+        }
     }
 
     #[test]

@@ -128,6 +128,14 @@ impl Tokenizer {
         self.eos
     }
 
+    /// The text under which a BPE token stands in its vocabulary.
+    pub(crate) fn name(&self, token: u32) -> Result<String, String> {
+        match &self.kind {
+            Kind::Bpe(inner) => inner.id_to_token(token).ok_or_else(|| format!("there is no token {token}")),
+            Kind::Bytes => Err("tokens of the byte level have no names".to_owned()),
+        }
+    }
+
     /// The bytes a token stands for: none for BOS, EOS, other special tokens and ids that do not exist.
     pub fn run(&self, token: u32) -> &[u8] {
         self.runs.get(token as usize).map_or(&[], |r| r)
@@ -179,7 +187,7 @@ fn wrong(path: &Path, reason: String) -> DataError {
 
 /// The byte that each character of a byte-level vocabulary stands for (Radford et al. 2019, GPT-2): printable ASCII and
 /// Latin-1 stand for themselves, the others, in order, for the characters from U+0100 on.
-fn characters() -> HashMap<char, u8> {
+pub(crate) fn characters() -> HashMap<char, u8> {
     let mut next = 0x100_u32;
     (0..=255_u8)
         .filter_map(|b| {

@@ -15,6 +15,8 @@ pub struct Batch {
     targets: Vec<i64>,
     /// Position inside its document for every input, when documents are kept apart.
     positions: Option<Vec<u32>>,
+    /// Positions of the same text that were computed before.
+    before: u32,
 }
 
 impl Batch {
@@ -25,7 +27,7 @@ impl Batch {
             let (i, t) = (inputs.len(), targets.len());
             return Err(Error::Batch(format!("{rows} rows of {length} need as many inputs ({i}) and targets ({t})")));
         }
-        Ok(Self { rows, length, inputs, targets, positions: None })
+        Ok(Self { rows, length, inputs, targets, positions: None, before: 0 })
     }
 
     /// From windows of `length + 1` tokens: inputs are all but the last, targets all but the first.
@@ -44,6 +46,21 @@ impl Batch {
             batch.targets.extend(w.iter().skip(1).map(|t| i64::from(*t)));
         }
         Self::new(batch.rows, length, batch.inputs, batch.targets)
+    }
+
+    /// One row without targets that follows `before` earlier positions. A single token, or the first ones: a row that looks
+    /// back needs no mask then.
+    pub(crate) fn following(tokens: &[u32], before: usize) -> Result<Self, Error> {
+        if tokens.is_empty() || (before > 0 && tokens.len() > 1) {
+            let n = tokens.len();
+            return Err(Error::Batch(format!(
+                "{n} tokens cannot follow {before} at once: one at a time after the first"
+            )));
+        }
+        let inputs = tokens.iter().map(|t| i64::from(*t)).collect();
+        let mut batch = Self::new(1, tokens.len(), inputs, vec![IGNORE; tokens.len()])?;
+        batch.before = before as u32;
+        Ok(batch)
     }
 
     /// Keeps documents apart: one begins at every `first` token (and at the start of a row). No position looks into another
@@ -95,6 +112,7 @@ impl Batch {
                 inputs: self.inputs[range.clone()].to_vec(),
                 targets: self.targets[range.clone()].to_vec(),
                 positions: self.positions.as_ref().map(|p| p[range].to_vec()),
+                before: self.before,
             }
         })
     }
@@ -118,7 +136,9 @@ impl Batch {
     /// As tensors.
     pub(crate) fn prepare(&self, config: &ModelConfig, kind: Kind) -> Result<Prepared, Error> {
         let shape = [self.rows as i64, self.length as i64];
+        let place = [self.before];
         let positions = match &self.positions {
+            None if self.before > 0 => Positions::Each { rows: 1, length: 1, positions: &place },
             None => Positions::Plain { length: self.length },
             Some(p) => Positions::Each { rows: self.rows, length: self.length, positions: p },
         };

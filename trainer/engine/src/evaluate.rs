@@ -1,4 +1,4 @@
-//! Loss of fixed sequences, without gradients. Must not know bytes: how many a token stands for is the data's business.
+//! Loss and logits of fixed sequences, without gradients. Must not know bytes: how many a token stands for is the data's business.
 use crate::walk::Walk;
 use crate::{Batch, Error, Real, Trainer};
 
@@ -51,20 +51,48 @@ impl<R: Real> Trainer<R> {
 
     /// Logits of every position, `rows × length × vocabulary`, row-major.
     pub fn logits(&mut self, batch: &Batch) -> Result<Vec<f64>, Error> {
-        self.look(batch, false)
-    }
-
-    /// Logits that follow the last position of every row.
-    pub(crate) fn next_logits(&mut self, batch: &Batch) -> Result<Vec<f64>, Error> {
-        self.look(batch, true)
-    }
-
-    fn look(&self, batch: &Batch, last: bool) -> Result<Vec<f64>, Error> {
         batch.check(&self.config)?;
         let prepared = batch.prepare(&self.config, R::TENSOR)?;
-        let out = self.looking(|w| w.logits(&prepared, last))?.f_to_kind(tch::Kind::Double)?.f_contiguous()?;
-        let mut values = vec![0.0; out.numel()];
-        out.f_copy_data(&mut values, out.numel())?;
-        Ok(values)
+        values(&self.looking(|w| w.logits(&prepared))?)
     }
+
+    /// Logits that follow `tokens`, which themselves follow what `past` holds; `past` then holds them too. Several tokens at
+    /// first, one by one later: each costs what one position costs, whatever stands before it.
+    pub fn next_logits(&mut self, tokens: &[u32], past: &mut Past) -> Result<Vec<f64>, Error> {
+        let batch = Batch::following(tokens, past.positions)?;
+        batch.check(&self.config)?;
+        if past.positions + tokens.len() > self.config.max_position_embeddings {
+            let (at, most) = (past.positions, self.config.max_position_embeddings);
+            return Err(Error::Batch(format!(
+                "{} tokens after {at} exceed the model's max_position_embeddings {most}: begin with a new past",
+                tokens.len()
+            )));
+        }
+        let prepared = batch.prepare(&self.config, R::TENSOR)?;
+        let out = self.looking(|w| w.extend(&prepared, &mut past.stages))?;
+        past.positions += tokens.len();
+        values(&out)
+    }
+}
+
+/// What the stages keep of the positions of one text (keys and values), so that the next one need not compute them again.
+/// Belongs to the parameters it was made with.
+#[derive(Debug, Default)]
+pub struct Past {
+    positions: usize,
+    stages: Vec<Vec<tch::Tensor>>,
+}
+
+impl Past {
+    /// How many positions it holds.
+    pub const fn positions(&self) -> usize {
+        self.positions
+    }
+}
+
+fn values(out: &tch::Tensor) -> Result<Vec<f64>, Error> {
+    let out = out.f_to_kind(tch::Kind::Double)?.f_contiguous()?;
+    let mut values = vec![0.0; out.numel()];
+    out.f_copy_data(&mut values, out.numel())?;
+    Ok(values)
 }

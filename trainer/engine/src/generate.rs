@@ -1,10 +1,11 @@
 //! Text from a model, token by token. Must not know tokenizers.
 //!
-//! Every token runs the whole context again (no cache of keys and values): right for looking at what a small model has
-//! learnt, not for serving.
+//! Keys and values of earlier positions are kept, so a token costs one position, until the text is as long as the model's
+//! longest sequence. From there on only the end counts, every position moves by one with each token, and what was kept is
+//! worth nothing: the whole context runs again for each. Right for looking at what a small model has learnt, not for serving.
 use coalition_protocol::philox::{Draws, Purpose};
 
-use crate::{Batch, Error, Real, Trainer};
+use crate::{Error, Past, Real, Trainer};
 
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,10 +41,13 @@ impl<R: Real> Trainer<R> {
         let mut text = prompt.to_vec();
         let draws = Draws::new(how.seed, Purpose::Sample, 0, 0);
         let longest = self.config().max_position_embeddings;
+        let mut past = Past::default();
         for n in 0..how.tokens {
-            let context: Vec<i64> = text[text.len().saturating_sub(longest)..].iter().map(|t| i64::from(*t)).collect();
-            let blank = vec![coalition_model::IGNORE; context.len()];
-            let logits = self.next_logits(&Batch::new(1, context.len(), context, blank)?)?;
+            let logits = if text.len() > longest {
+                self.next_logits(&text[text.len() - longest..], &mut Past::default())?
+            } else {
+                self.next_logits(&text[past.positions()..], &mut past)?
+            };
             let token = choose(&logits, how, draws.uniform(n as u64));
             if how.stop == Some(token) {
                 break;

@@ -24,7 +24,7 @@ mod walk;
 pub use batch::Batch;
 pub use coalition_model::{IGNORE, Options as ModelOptions};
 pub use error::Error;
-pub use evaluate::Evaluation;
+pub use evaluate::{Evaluation, Past};
 pub use flat::Real;
 pub use generate::Sampling;
 pub use layout::{Entry, Layout, PADDING};

@@ -64,16 +64,21 @@ impl Walk<'_> {
         targets: bool,
         saved: &[Tensor],
     ) -> Result<(Carry, Aux), Error> {
-        let stage = &self.stages[n];
         let ctx = Ctx {
             targets: targets.then_some(&batch.targets),
             rotary: &batch.rotary,
             mask: batch.mask.as_ref(),
             saved,
+            past: None,
             buffers: self.buffers,
         };
+        self.enter(n, carry, &ctx)
+    }
+
+    fn enter(&self, n: usize, carry: Carry, ctx: &Ctx<'_>) -> Result<(Carry, Aux), Error> {
+        let stage = &self.stages[n];
         tch::manual_seed((self.seed)(n));
-        Ok(stage.forward(&Params::new(stage.parameters(), &self.leaves[n]), carry, &ctx)?)
+        Ok(stage.forward(&Params::new(stage.parameters(), &self.leaves[n]), carry, ctx)?)
     }
 
     /// Forward only, up to but not including the last stage.
@@ -93,17 +98,33 @@ impl Walk<'_> {
         })
     }
 
-    /// Logits `[rows, length, vocabulary]`, or of the last position alone.
-    pub(crate) fn logits(&self, batch: &Prepared, last: bool) -> Result<Tensor, Error> {
+    /// Logits `[rows, length, vocabulary]`.
+    pub(crate) fn logits(&self, batch: &Prepared) -> Result<Tensor, Error> {
+        no_grad(|| logits_of(self.run(self.stages.len() - 1, self.trunk(batch)?, batch, false, &[])?.0))
+    }
+
+    /// Logits of the last position of `batch`, which follows the positions that `past` holds, for each stage; `past` then
+    /// holds those of `batch` too. Begins with an empty `past`; later one position at a time.
+    pub(crate) fn extend(&self, batch: &Prepared, past: &mut Vec<Vec<Tensor>>) -> Result<Tensor, Error> {
+        past.resize_with(self.stages.len(), Vec::new);
         no_grad(|| {
-            let mut carry = self.trunk(batch)?;
-            if last {
-                for t in carry.tensors.iter_mut().filter(|t| t.dim() == 3) {
-                    *t = t.f_narrow(1, t.size()[1] - 1, 1)?;
+            let mut carry = Carry::one(batch.tokens.shallow_clone());
+            for (n, past) in past.iter_mut().enumerate() {
+                if n + 1 == self.stages.len() {
+                    last_position(&mut carry)?;
                 }
+                let ctx = Ctx {
+                    targets: None,
+                    rotary: &batch.rotary,
+                    mask: None,
+                    saved: &[],
+                    past: Some(past.as_slice()),
+                    buffers: self.buffers,
+                };
+                let (out, aux) = self.enter(n, carry, &ctx)?;
+                (carry, *past) = (out, aux.past);
             }
-            let out = self.run(self.stages.len() - 1, carry, batch, false, &[])?.0;
-            out.tensors.into_iter().next().ok_or_else(|| Error::Batch("the head gave no logits".into()))
+            logits_of(carry)
         })
     }
 
@@ -170,6 +191,18 @@ impl Walk<'_> {
         let zero = |(g, x): (Tensor, &&Tensor)| if g.defined() { Ok(g) } else { x.f_zeros_like() };
         Ok(rest.into_iter().zip(&carried).map(zero).collect::<Result<_, _>>()?)
     }
+}
+
+/// Cuts the residual stream down to its last position.
+fn last_position(carry: &mut Carry) -> Result<(), Error> {
+    for t in carry.tensors.iter_mut().filter(|t| t.dim() == 3) {
+        *t = t.f_narrow(1, t.size()[1] - 1, 1)?;
+    }
+    Ok(())
+}
+
+fn logits_of(carry: Carry) -> Result<Tensor, Error> {
+    carry.tensors.into_iter().next().ok_or_else(|| Error::Batch("the head gave no logits".into()))
 }
 
 /// The scalar whose gradient is the vector-Jacobian product: Σ output·incoming plus the scaled losses. (The library takes

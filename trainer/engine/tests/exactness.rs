@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap)] // tests: a failure here is the finding
 mod common;
 
-use coalition_engine::{Alone, Batch, Error, IGNORE, ModelOptions, Options, Over, Real, Reduce, Trainer};
+use coalition_engine::{
+    Alone, Batch, Error, IGNORE, ModelOptions, Options, Over, Past, Real, Reduce, Sampling, Trainer,
+};
 use coalition_spec::model::Architecture;
 use common::{adam, batch, bits, distance, options, small, trainer, windows};
 use rstest::rstest;
@@ -181,4 +183,71 @@ fn a_model_that_cannot_look_back_sees_one_token() {
     assert!(t.step(&batch(2, 8, 1), 1e-2, 0, &mut Alone).unwrap().applied);
     let q = t.layout().entries()[t.layout().find("model.layers.0.self_attn.q_proj.weight").unwrap()].clone();
     assert!(t.gradient()[q.offset..q.offset + q.len].iter().all(|g| *g == 0.0));
+}
+
+/// The distance between the logits of every position, computed at once, and those of the same text written token by token
+/// after a beginning of `first` tokens. As a share of the largest.
+fn token_by_token<R: Real>(architecture: Architecture, first: usize) -> f64 {
+    let config = small(architecture, architecture == Architecture::Nemotron);
+    let mut t = trainer::<R>(&config, options());
+    let text: Vec<u32> = windows(1, 39, 50, 3).remove(0);
+    let inputs = text.iter().map(|t| i64::from(*t)).collect();
+    let whole = t.logits(&Batch::new(1, text.len(), inputs, vec![IGNORE; text.len()]).unwrap()).unwrap();
+    let rows: Vec<&[f64]> = whole.chunks(config.vocab_size).collect();
+    let most = whole.iter().map(|x| x.abs()).fold(0.0, f64::max);
+    let mut past = Past::default();
+    let mut worst = 0.0_f64;
+    let mut done = 0;
+    for until in first..=text.len() {
+        let logits = t.next_logits(&text[done..until], &mut past).unwrap();
+        done = until;
+        assert_eq!((past.positions(), logits.len()), (until, config.vocab_size));
+        worst = logits.iter().zip(rows[until - 1]).map(|(a, b)| (a - b).abs()).fold(worst, f64::max);
+    }
+    worst / most
+}
+
+#[rstest]
+fn a_text_written_token_by_token_has_the_logits_of_the_whole(
+    #[values(Architecture::Llama, Architecture::Nemotron)] architecture: Architecture,
+    #[values(1, 2, 17)] first: usize,
+) {
+    // Sums in another order: some hundred roundings of 2^-53 and 2^-24.
+    let (double, single) = (token_by_token::<f64>(architecture, first), token_by_token::<f32>(architecture, first));
+    assert!(double < 1e-13, "{double:e}");
+    assert!(single < 1e-5, "{single:e}");
+}
+
+#[test]
+fn what_cannot_follow_is_refused() {
+    let config = small(Architecture::Llama, false);
+    let mut t = trainer::<f32>(&config, options());
+    let mut past = Past::default();
+    t.next_logits(&[1; 63], &mut past).unwrap();
+    for tokens in [&[][..], &[1, 2]] {
+        let e = t.next_logits(tokens, &mut past).unwrap_err();
+        assert!(matches!(&e, Error::Batch(m) if m.contains("one at a time")), "{e}");
+    }
+    t.next_logits(&[1], &mut past).unwrap();
+    let e = t.next_logits(&[1], &mut past).unwrap_err();
+    assert!(matches!(&e, Error::Batch(m) if m.contains("max_position_embeddings 64")), "{e}");
+    assert!(matches!(t.next_logits(&[99], &mut Past::default()), Err(Error::Vocabulary { .. })));
+}
+
+/// Beyond the model's longest sequence only the end counts: the text goes on as if it began there.
+#[test]
+fn a_text_longer_than_the_context_goes_on_from_its_end() {
+    let config = small(Architecture::Llama, false);
+    let mut t = trainer::<f64>(&config, options());
+    let how = Sampling { tokens: 10, temperature: 0.0, top_k: 0, seed: 1, stop: None };
+    let prompt: Vec<u32> = windows(1, 59, 50, 9).remove(0);
+    let mut text = prompt.clone();
+    text.extend(t.generate(&prompt, &how, |_| true).unwrap());
+    assert_eq!(text.len(), 70);
+    for n in prompt.len()..text.len() {
+        let context = &text[n.saturating_sub(64)..n];
+        let logits = t.next_logits(context, &mut Past::default()).unwrap();
+        let best = (0..logits.len()).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+        assert_eq!(best as u32, text[n], "token {n}");
+    }
 }

@@ -125,7 +125,10 @@ impl Stage for Chatty {
         let loss =
             carry.tensors[0].f_square()?.f_sum(carry.tensors[0].kind())?.f_mul(&choice.to_kind(tch::Kind::Double))?;
         let buffers = vec![Buffer { name: "seen".into(), value: tch::Tensor::from(1.0), rule: BufferRule::Add }];
-        Ok((carry, Aux { losses: vec![loss], metrics: vec![("seen", seen)], buffers, saved: vec![choice] }))
+        Ok((
+            carry,
+            Aux { losses: vec![loss], metrics: vec![("seen", seen)], buffers, saved: vec![choice], past: Vec::new() },
+        ))
     }
 }
 

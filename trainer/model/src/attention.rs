@@ -34,15 +34,39 @@ impl Attention {
         }
     }
 
-    /// `x` `[rows, length, hidden]` to the same shape.
-    pub(crate) fn apply(&self, s: &dyn Stage, p: &Params<'_>, x: &Tensor, ctx: &Ctx<'_>) -> Result<Tensor, Error> {
+    /// `x` `[rows, length, hidden]` to the same shape; and, where the context asks for it, keys and values of all positions
+    /// so far.
+    pub(crate) fn apply(
+        &self,
+        s: &dyn Stage,
+        p: &Params<'_>,
+        x: &Tensor,
+        ctx: &Ctx<'_>,
+    ) -> Result<(Tensor, Vec<Tensor>), Error> {
         let (rows, length, _) = x.size3()?;
         let split = |t: Tensor, heads| t.f_view([rows, length, heads, self.width]);
         let q = ctx.rotary.apply(&split(self.q.apply(s, p, x)?, self.heads)?)?;
         let k = ctx.rotary.apply(&split(self.k.apply(s, p, x)?, self.groups)?)?;
         let v = split(self.v.apply(s, p, x)?, self.groups)?;
+        let (k, v) = Self::after(s, ctx.past.unwrap_or_default(), length, k, v)?;
         let out = if self.zero { q.f_zeros_like()? } else { self.mix(&q, &k, &v, ctx)? };
-        self.o.apply(s, p, &out.f_reshape([rows, length, self.heads * self.width])?)
+        let out = self.o.apply(s, p, &out.f_reshape([rows, length, self.heads * self.width])?)?;
+        Ok((out, if ctx.past.is_some() { vec![k, v] } else { Vec::new() }))
+    }
+
+    /// Keys and values of the positions before, if there are any, and of these.
+    fn after(s: &dyn Stage, past: &[Tensor], length: i64, k: Tensor, v: Tensor) -> Result<(Tensor, Tensor), Error> {
+        match past {
+            [] => Ok((k, v)),
+            [earlier_k, earlier_v] if length == 1 => {
+                Ok((Tensor::f_cat(&[earlier_k, &k], 1)?, Tensor::f_cat(&[earlier_v, &v], 1)?))
+            }
+            _ => {
+                let got = format!("{length} positions after {} tensors of earlier ones", past.len());
+                let expected = "one position after the keys and values of earlier ones";
+                Err(Error::Carry { stage: s.label(), expected, got })
+            }
+        }
     }
 
     /// softmax(q·kᵀ / √width)·v, `[rows, length, heads, width]` in and out. The library's kernel keeps sums and the softmax
@@ -50,13 +74,15 @@ impl Attention {
     fn mix(&self, q: &Tensor, k: &Tensor, v: &Tensor, ctx: &Ctx<'_>) -> Result<Tensor, Error> {
         let (k, v) = (self.repeat(k)?, self.repeat(v)?);
         let by_head = |t: &Tensor| t.f_transpose(1, 2);
+        // The last position may look at all of them: the library's causal mask would take it for the first.
+        let last_alone = ctx.past.is_some_and(|p| !p.is_empty());
         let out = Tensor::f_scaled_dot_product_attention(
             &by_head(q)?,
             &by_head(&k)?,
             &by_head(&v)?,
             ctx.mask,
             0.0,
-            ctx.mask.is_none(),
+            ctx.mask.is_none() && !last_alone,
             None::<f64>,
             false,
         )?;

@@ -104,9 +104,9 @@ impl Stage for Block {
 
     fn forward(&self, p: &Params<'_>, carry: Carry, ctx: &Ctx<'_>) -> Result<(Carry, Aux), Error> {
         let x = carry.single(self)?;
-        let looked = self.attention.apply(self, p, &self.before_attention.apply(self, p, &x)?, ctx)?;
+        let (looked, past) = self.attention.apply(self, p, &self.before_attention.apply(self, p, &x)?, ctx)?;
         let x = x.f_add(&looked)?;
         let thought = self.mlp.apply(self, p, &self.before_mlp.apply(self, p, &x)?)?;
-        Ok((Carry::one(x.f_add(&thought)?), Aux::default()))
+        Ok((Carry::one(x.f_add(&thought)?), Aux { past, ..Aux::default() }))
     }
 }

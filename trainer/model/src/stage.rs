@@ -104,6 +104,8 @@ pub struct Aux {
     pub buffers: Vec<Buffer>,
     /// Choices that recomputation must repeat and not make again (routing): given back in [`Ctx::saved`].
     pub saved: Vec<Tensor>,
+    /// What later positions look back at, all positions so far: for the next call's [`Ctx::past`]. Empty unless asked for.
+    pub past: Vec<Tensor>,
 }
 
 /// What every stage may look at.
@@ -117,6 +119,9 @@ pub struct Ctx<'a> {
     pub mask: Option<&'a Tensor>,
     /// What this stage saved in its first forward pass; empty in that pass.
     pub saved: &'a [Tensor],
+    /// Set when a text is written position by position: what this stage put out as [`Aux::past`] for the positions before,
+    /// empty for the first ones. Then the carry holds only what follows them: any number of positions at first, one later.
+    pub past: Option<&'a [Tensor]>,
     /// Buffers by name, as they stood before the step.
     pub buffers: &'a BTreeMap<String, Tensor>,
 }

@@ -3,26 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod chain;
 
-use chain::{Chain, site};
+use chain::{Chain, rule_of, site, with_plan};
 use coalition_protocol::IntervalSet;
-use coalition_protocol::history::Violation;
 use coalition_protocol::record::{Body, Plan};
 use proptest::prelude::*;
-
-fn rule_of(c: &Chain, body: Body) -> &'static str {
-    match c.view.check(&c.view.next(body)) {
-        Err(Violation::Rule { rule, .. }) => rule,
-        Ok(()) => "legal",
-        Err(e) => panic!("{e}"),
-    }
-}
-
-fn with_plan(change: impl FnOnce(&mut Plan)) -> &'static str {
-    let c = Chain::new(2);
-    let Body::Plan(mut p) = c.plan() else { panic!() };
-    change(&mut p);
-    rule_of(&c, Body::Plan(p))
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]

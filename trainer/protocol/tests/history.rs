@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod chain;
 
-use chain::{Chain, site};
+use chain::{Chain, rule_of, site, with_plan};
 use coalition_protocol::history::{View, Violation};
 use coalition_protocol::record::{Assignment, Body, End, Members, Outcome, Plan, Record, Removal, State, Void};
 use coalition_protocol::sign::{HubKey, SignedRecord};
@@ -67,22 +67,6 @@ fn a_wrong_link_is_refused(#[case] spoil: fn(&mut Record)) {
     assert!(c.view.check(&r).is_ok());
     spoil(&mut r);
     assert!(matches!(c.view.check(&r), Err(Violation::Link { .. } | Violation::Version { .. })));
-}
-
-fn rule_of(c: &Chain, body: Body) -> &'static str {
-    match c.view.check(&c.view.next(body)) {
-        Err(Violation::Rule { rule, .. }) => rule,
-        Err(Violation::Reserved { .. }) => "reserved",
-        Ok(()) => "legal",
-        Err(e) => panic!("{e}"),
-    }
-}
-
-fn with_plan(change: impl FnOnce(&mut Plan)) -> &'static str {
-    let c = Chain::new(2);
-    let Body::Plan(mut p) = c.plan() else { panic!() };
-    change(&mut p);
-    rule_of(&c, Body::Plan(p))
 }
 
 #[test]

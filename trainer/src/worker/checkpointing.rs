@@ -2,7 +2,6 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use coalition_data::index::TokenizerRef;
 use coalition_engine::Trainer;
 use coalition_outer::{OuterState, VectorLayout};
 use coalition_protocol::history::{Commit, View};
@@ -19,6 +18,7 @@ use super::cursor::Cursor;
 use super::rank::Body;
 use super::resume::write_cursor;
 use crate::failure::{Failure, Stop};
+use crate::once::Once;
 
 /// Why something was not written.
 pub enum NotSaved {
@@ -99,31 +99,26 @@ pub fn save_run(
     Ok(StoredCheckpoint { seq, state: m.state, bytes: m.bytes() })
 }
 
-/// The tokenizer's file, for those who open the checkpoint.
+/// The tokenizer as `transformers` opens it, for those who open the checkpoint.
 fn tokenizer(body: &Body) -> Result<Vec<(String, Bytes)>, Failure> {
-    let dataset = body.samples().dataset();
-    match &dataset.index().tokenizer {
-        TokenizerRef::Bytes => Ok(Vec::new()),
-        TokenizerRef::Bpe { file, .. } => {
-            let json = dataset.tokenizer()?.to_json();
-            let json = json.map_err(|e| Failure::bug(format!("the tokenizer has no form: {e}")))?;
-            Ok(json.map(|j| (file.clone(), Bytes::from(j))).into_iter().collect())
-        }
-    }
+    let files = coalition_data::hugging_face::files(&body.samples().dataset().tokenizer()?)
+        .map_err(|e| Failure::bug(format!("the tokenizer has no form: {e}")))?;
+    Ok(files.into_iter().map(|(name, text)| (name.to_owned(), Bytes::from(text))).collect())
 }
 
 /// The run checkpoints that stand in the store, with their states as their manifests say, unless the history says
-/// otherwise.
-pub fn stored(store: &BlockingStore, view: &View) -> Result<Vec<StoredCheckpoint>, StoreError> {
-    let mut out = Vec::new();
+/// otherwise. Those that are passed by are told to `once`.
+pub fn stored(store: &BlockingStore, view: &View, once: &mut Once) -> Result<Vec<StoredCheckpoint>, StoreError> {
+    let (mut out, mut passed) = (Vec::new(), Vec::new());
     for seq in store.wait(run_checkpoint::list(store.store(), view.run()))? {
         match store.wait(run_checkpoint::manifest(store.store(), view.run(), seq)) {
             Ok(m) if view.state(seq).is_none_or(|(fixed, _)| fixed == m.state) => {
                 out.push(StoredCheckpoint { seq, state: m.state, bytes: m.bytes() });
             }
-            Ok(m) => tracing::warn!("run checkpoint {seq} holds state {}, not the one of the history", m.state),
-            Err(e) => tracing::warn!("run checkpoint {seq} is passed by: {e}"),
+            Ok(m) => passed.push(format!("run checkpoint {seq} holds state {}, not the one of the history", m.state)),
+            Err(e) => passed.push(format!("run checkpoint {seq} is passed by: {e}")),
         }
     }
+    once.warn(passed.join("; "));
     Ok(out)
 }

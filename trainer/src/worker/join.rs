@@ -12,6 +12,7 @@ use crate::config::WorkerConfig;
 use crate::events::emit;
 use crate::failure::{Failure, Stop};
 use crate::gateway::{Backoff, Gateway};
+use crate::once::Once;
 
 /// How long ranks that were all told of each other may take to meet.
 const FORM: Duration = Duration::from_secs(10);
@@ -60,6 +61,7 @@ impl Asking<'_> {
             .to_string();
         let mut backoff = Backoff::new();
         let mut away: Option<Instant> = None;
+        let mut unavailable = Once::default();
         loop {
             let request = JoinRequest {
                 worker: self.config.worker,
@@ -72,7 +74,7 @@ impl Asking<'_> {
                 Ok(reply) => reply,
                 Err(e) if e.reason() == "RunOver" => return Err(Failure::new(exit::FINISHED, e.to_string()).into()),
                 Err(e) if e.reason() == "Unavailable" => {
-                    tracing::info!("{e}");
+                    unavailable.warn(e.to_string());
                     away = None;
                     std::thread::sleep(backoff.next());
                     continue;

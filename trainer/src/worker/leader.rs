@@ -30,6 +30,7 @@ use super::report::Reporter;
 use super::watch::{Seen, Watch};
 use crate::config::Flip;
 use crate::failure::{Failure, Stop};
+use crate::once::Once;
 
 /// Between looks while nothing happens; a change of the view ends a pause at once.
 const LOOK: Duration = Duration::from_millis(500);
@@ -86,6 +87,10 @@ pub struct Leader<'a, 'b> {
     saved_at: Instant,
     offered: Option<Offered>,
     stored: BTreeMap<Seq, StoredCheckpoint>,
+    /// Run checkpoints that do not count, as told last.
+    passed_by: Once,
+    /// What the store did not take, as told last.
+    refused: Once,
     looked_for_bases: Instant,
     meter: Meter,
     waiting_for: String,
@@ -142,7 +147,7 @@ impl Leader<'_, '_> {
                 self.waiting_for.clear();
             }
             match self.act(&seen, &view, action) {
-                Ok(None) => {}
+                Ok(None) => self.refused = Once::default(),
                 Ok(Some(code)) => return Ok(code),
                 Err(acts::Undone::Later(e)) => self.try_later(&seen, &e)?,
                 Err(acts::Undone::Stop(s)) => return Err(s),
@@ -176,7 +181,7 @@ impl Leader<'_, '_> {
         if !e.is_transient() || self.terminated_at.is_some_and(|t| t.elapsed() > SAVE_BY) {
             return Err(Failure::new(e.exit_code(), e.to_string()).into());
         }
-        tracing::warn!("{e}");
+        self.refused.warn(e.to_string());
         self.wait(seen, &format!("its store: {e}"))
     }
 
@@ -219,7 +224,7 @@ impl Leader<'_, '_> {
 
     fn look_for_bases(&mut self, view: &View) -> Result<(), Stop> {
         self.looked_for_bases = Instant::now();
-        match super::checkpointing::stored(self.store, view) {
+        match super::checkpointing::stored(self.store, view, &mut self.passed_by) {
             Ok(found) => {
                 let found = found.into_iter().map(|c| (c.seq, c)).collect();
                 if self.stored != found {

@@ -97,7 +97,17 @@ impl CommitLog {
         for (n, found) in listed.iter().enumerate() {
             let expected = self.name.entry(n as u64);
             if found.key != expected {
-                return Err(StoreError::damaged(self.store.name(), &folder, format!("entry {expected}"), &found.key));
+                let got = format!(
+                    "nothing, though {} is there: put it back from a copy of the store; without one, empty this store, and \
+                     the site is assigned anew",
+                    found.key
+                );
+                return Err(StoreError::damaged(
+                    self.store.name(),
+                    &expected,
+                    "an entry, since a later one stands",
+                    got,
+                ));
             }
         }
         Ok(listed.len() as u64)

@@ -1,9 +1,10 @@
 //! Run checkpoints (run-state D20): the outer state after a commit, stored as a base. Knows nothing of how it came about.
 //!
 //! The folder of a base holds `model.safetensors` and `config.json` as Hugging Face names them, so
-//! `AutoModelForCausalLM.from_pretrained(FOLDER)` opens it; the momentum lies beside them in `momentum*.safetensors`, and
-//! the manifest comes last. Equal states make equal bytes at every site. Later states are this base plus the contributions
-//! since, replayed by whoever loads it.
+//! `AutoModelForCausalLM.from_pretrained(FOLDER)` opens it, and `AutoTokenizer` with the files that a caller adds (bases
+//! written before those were added lack them and open all the same); the momentum lies beside them in
+//! `momentum*.safetensors`, and the manifest comes last. Equal states make equal bytes at every site. Later states are this
+//! base plus the contributions since, replayed by whoever loads it.
 use bytes::Bytes;
 use coalition_outer::{OuterState, VectorLayout};
 use coalition_protocol::{Digest, Epoch, RunId, Seq, keys};

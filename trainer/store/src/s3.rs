@@ -27,8 +27,39 @@ const RETRIES: usize = 3;
 /// All retries of one call together.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Environment variable that allows an endpoint on another machine over plain HTTP, when it is `1`: for a network that nobody
+/// else can listen on, such as a tunnel.
+pub const PLAIN_HTTP_ENV: &str = "COALITION_S3_PLAIN_HTTP";
+
+/// Why `endpoint` must not be used, if so: requests are signed, but what they carry can be read and changed on the way.
+fn unsafe_endpoint(endpoint: Option<&str>, allowed: bool) -> Option<String> {
+    let way_out = "run a proxy that speaks TLS on this machine (stunnel, nginx) and name it, http://127.0.0.1:PORT";
+    let Some(rest) = endpoint.and_then(|e| e.strip_prefix("http://")) else {
+        let what = endpoint.unwrap_or("AWS, since AWS_ENDPOINT_URL is not set,");
+        return Some(format!("{what} needs TLS, which is not part of this build: {way_out}"));
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    // `host:port`, `[::1]:port`; a name or address in front of an @ is a user's name, not the host.
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let host = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback());
+    (!here && !allowed).then(|| {
+        format!(
+            "{host} is another machine, and plain HTTP shows everything to those on the way: {way_out}; or set \
+             {PLAIN_HTTP_ENV}=1 if nobody can listen between"
+        )
+    })
+}
+
 /// Opens a bucket.
 pub fn open(s3: &S3) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+    let allowed = std::env::var(PLAIN_HTTP_ENV).is_ok_and(|v| v == "1");
+    if let Some(why) = unsafe_endpoint(s3.endpoint.as_deref(), allowed) {
+        return Err(Error::Generic { store: "S3", source: why.into() });
+    }
     let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
     let mut builder = AmazonS3Builder::from_env()
         .with_http_connector(PlainHttp)
@@ -100,4 +131,26 @@ fn sort(error: reqwest::Error) -> HttpError {
         HttpErrorKind::Interrupted
     };
     HttpError::new(kind, error.without_url())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for here in ["http://127.0.0.1:7070", "http://localhost:7070/x", "http://[::1]:80", "http://127.8.8.8"] {
+            assert_eq!(unsafe_endpoint(Some(here), false), None, "{here}");
+        }
+        for there in
+            ["http://10.0.0.1:7070", "http://localhost.example", "http://127.0.0.1@far.example:80", "http://[::2]:1"]
+        {
+            let why = unsafe_endpoint(Some(there), false).unwrap();
+            assert!(why.contains("another machine") && why.contains(PLAIN_HTTP_ENV), "{why}");
+            assert_eq!(unsafe_endpoint(Some(there), true), None, "{there}");
+        }
+        for tls in [Some("https://s3.example"), None] {
+            assert!(unsafe_endpoint(tls, true).unwrap().contains("TLS"), "allowing plain HTTP makes no TLS");
+        }
+    }
 }

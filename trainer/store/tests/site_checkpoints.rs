@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use coalition_protocol::{Attempt, Digest};
+use coalition_protocol::{Attempt, Digest, exit, keys};
 use coalition_store::log::{CommitLog, Entry, What};
 use coalition_store::manifest;
 use coalition_store::site_checkpoint::Loaded;
@@ -251,4 +251,39 @@ async fn one_flipped_bit_in_any_object_is_found() {
     let e = log.newest().await.unwrap_err();
     assert!(matches!(&e, StoreError::Damaged { key: k, .. } if k == key), "{e}");
     assert!(!key.ends_with(manifest::NAME));
+}
+
+/// What is missing or damaged in the middle is named; nothing is made up around it.
+#[rstest]
+#[tokio::test]
+async fn a_log_with_a_hole_is_refused(#[values(Kind::Folder, Kind::Memory)] kind: Kind) {
+    let Some((store, _dir)) = open(&kind) else { return };
+    let log = CommitLog::new(&store, log_name());
+    let mut w = log.fence(Attempt(1)).await.unwrap();
+    for n in 1..4 {
+        w.save(&checkpoint(n), &[]).await.unwrap();
+    }
+    let entry = |n: u64| keys::log_entry(&log_name().run, log_name().epoch, log_name().incarnation, n);
+    for n in [0, 1, 2] {
+        let kept = store.get(&entry(n), 4096).await.unwrap();
+        let refused = async |what: &str| {
+            for e in [log.newest().await.unwrap_err(), log.fence(Attempt(2)).await.unwrap_err()] {
+                let text = e.to_string();
+                assert!(matches!(&e, StoreError::Damaged { key, .. } if *key == entry(n)), "{what} {n}: {text}");
+                assert_eq!(e.exit_code(), exit::CHECKPOINT);
+            }
+        };
+        store.delete(&entry(n)).await.unwrap();
+        refused("missing").await;
+        let e = log.newest().await.unwrap_err().to_string();
+        assert!(e.contains(&entry(n + 1)) && e.contains("put it back from a copy"), "{e}");
+        store.put_new(&entry(n), "{\"version\":1").await.unwrap();
+        refused("damaged").await;
+        store.delete(&entry(n)).await.unwrap();
+        store.put_new(&entry(n), kept).await.unwrap();
+    }
+    assert_eq!(log.newest().await.unwrap().unwrap().n, 3);
+    // The last entry may be missing: an interrupted save has none, and nothing else tells.
+    store.delete(&entry(3)).await.unwrap();
+    assert_eq!(log.newest().await.unwrap().unwrap().n, 2);
 }

@@ -92,6 +92,9 @@ impl Courier {
             seq = seq.next();
             page.push(record);
         }
+        if page.is_empty() {
+            stock::ends(&self.own, view.run(), seq).await?;
+        }
         Ok(page)
     }
 }

@@ -5,6 +5,7 @@ pub mod link;
 pub mod observe;
 pub mod report;
 pub mod snapshot;
+mod times;
 
 use std::sync::Arc;
 use std::time::Duration;

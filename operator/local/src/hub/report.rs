@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coalition_planner::restarts::Restarts;
-use coalition_planner::status::SiteState;
 use coalition_planner::{Decision, Millis, World};
 use coalition_protocol::Seq;
 use coalition_protocol::messages::Evaluation;
@@ -13,7 +12,8 @@ use tokio::sync::watch;
 
 use crate::LocalError;
 use crate::durable;
-use crate::hub::snapshot::{Snapshot, Spent, Told};
+use crate::hub::snapshot::{Snapshot, Told};
+use crate::hub::times::Times;
 use crate::setup::Setup;
 
 /// Least time between two writes of the status when nothing but progress changed, milliseconds.
@@ -46,8 +46,7 @@ pub struct Reporter {
     run: coalition_protocol::RunId,
     events: Vec<Told>,
     evaluations: Vec<Evaluation>,
-    spent: std::collections::BTreeMap<coalition_protocol::SiteId, Spent>,
-    last: Millis,
+    times: Times,
     written: Option<Millis>,
 }
 
@@ -76,8 +75,7 @@ impl Reporter {
             run,
             events,
             evaluations,
-            spent,
-            last: now,
+            times: Times::new(spent, now),
             written: None,
         };
         (reporter, from)
@@ -103,7 +101,9 @@ impl Reporter {
             }
         }
         let before = self.snapshot.borrow().clone();
-        self.spend(&before, now);
+        let doing =
+            before.status.sites.iter().map(|l| (&l.site, l.state, world.sites.get(&l.site).and_then(|s| s.contact)));
+        self.times.count(doing, now);
         let changed =
             news || before.status.phase != decision.status.phase || before.status.head != decision.status.head;
         let snapshot = Arc::new(Snapshot {
@@ -113,7 +113,7 @@ impl Reporter {
             status: decision.status,
             events: self.events.clone(),
             evaluations: self.evaluations.clone(),
-            spent: self.spent.clone(),
+            spent: self.times.spent.clone(),
         });
         self.snapshot.send_replace(snapshot.clone());
         if changed || self.written.is_none_or(|w| now.since(w) >= QUIET) {
@@ -128,22 +128,6 @@ impl Reporter {
             durable::replace_view(&self.memory_file, &remembered)?;
         }
         Ok(())
-    }
-
-    /// Counts the time since the last pass to what each site was seen doing then.
-    fn spend(&mut self, before: &Snapshot, now: Millis) {
-        let passed = now.since(self.last) as f64 / 1000.0;
-        self.last = now;
-        for line in &before.status.sites {
-            let spent = self.spent.entry(line.site.clone()).or_default();
-            match line.state {
-                SiteState::Training => spent.training += passed,
-                SiteState::Offered => spent.waiting += passed,
-                SiteState::Idle | SiteState::Starting | SiteState::CatchingUp => spent.starting += passed,
-                SiteState::Silent | SiteState::SetAside | SiteState::Retired => spent.away += passed,
-                SiteState::Stopped | SiteState::Finished => {}
-            }
-        }
     }
 }
 

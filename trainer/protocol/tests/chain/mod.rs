@@ -1,7 +1,7 @@
 //! Builds legal chains, one move at a time.
 #![allow(dead_code)]
 use coalition_protocol::bits::BatchHash;
-use coalition_protocol::history::View;
+use coalition_protocol::history::{View, Violation};
 use coalition_protocol::keys::ContributionKey;
 use coalition_protocol::record::{
     Assignment, Body, Genesis, Included, LeaseUse, Members, Outer, Part, Plan, Record, Removal, State, Step, VERSION,
@@ -216,4 +216,22 @@ pub fn spoil(r: &mut Record, how: usize) {
         (Body::Step(s), _) => s.tokens += 1,
         _ => {}
     }
+}
+
+/// The rule that refuses this record next; `reserved` and `legal` if none does.
+pub fn rule_of(c: &Chain, body: Body) -> &'static str {
+    match c.view.check(&c.view.next(body)) {
+        Err(Violation::Rule { rule, .. }) => rule,
+        Err(Violation::Reserved { .. }) => "reserved",
+        Ok(()) => "legal",
+        Err(e) => panic!("{e}"),
+    }
+}
+
+/// The same for the first plan of two sites, changed.
+pub fn with_plan(change: impl FnOnce(&mut Plan)) -> &'static str {
+    let c = Chain::new(2);
+    let Body::Plan(mut p) = c.plan() else { panic!("a chain's plan is a plan") };
+    change(&mut p);
+    rule_of(&c, Body::Plan(p))
 }

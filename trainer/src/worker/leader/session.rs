@@ -15,6 +15,7 @@ use crate::config::WorkerConfig;
 use crate::events::emit;
 use crate::failure::{Failure, Stop};
 use crate::gateway::Gateway;
+use crate::once::Once;
 use crate::worker::checkpointing;
 use crate::worker::decisions::{Decision, announce};
 use crate::worker::next::Fence;
@@ -88,7 +89,8 @@ pub fn lead(ground: &Ground<'_>, rank: &mut Rank<'_>, attempt: coalition_protoco
         },
     );
     let budget = view.plan_budget();
-    let stored = checkpointing::stored(ground.store, &view)?.into_iter().map(|c| (c.seq, c)).collect();
+    let mut passed_by = Once::default();
+    let stored = checkpointing::stored(ground.store, &view, &mut passed_by)?.into_iter().map(|c| (c.seq, c)).collect();
     let adam_count = rank.body.trainer.adam_count();
     let mut leader = Leader {
         rank,
@@ -111,6 +113,8 @@ pub fn lead(ground: &Ground<'_>, rank: &mut Rank<'_>, attempt: coalition_protoco
         saved_at: Instant::now(),
         offered: None,
         stored,
+        passed_by,
+        refused: Once::default(),
         looked_for_bases: Instant::now(),
         meter: Meter::new(budget, restored.how, restored.moments),
         waiting_for: String::new(),
@@ -138,6 +142,7 @@ fn first_view(
     rank: &mut Rank<'_>,
 ) -> Result<(Seen, std::sync::Arc<View>, std::sync::Arc<SiteRun>), Stop> {
     let mut told = false;
+    let mut unready = Once::default();
     loop {
         let seen = ground.watch.now();
         if let Some(why) = &seen.broken {
@@ -163,9 +168,9 @@ fn first_view(
             let opened = store.wait(opening::check(store.store(), &config.run, &config.site, run.incarnation));
             match opened {
                 Ok(()) if !seen.store_lost => return Ok((seen.clone(), view.clone(), run.clone())),
-                Ok(()) => tracing::warn!("the site reports its store lost: waiting to be assigned anew"),
+                Ok(()) => unready.warn("the site reports its store lost: waiting to be assigned anew".to_owned()),
                 Err(e @ StoreError::StoreLost { .. }) => tracing::debug!("{e}"),
-                Err(e) if e.is_transient() => tracing::warn!("{e}"),
+                Err(e) if e.is_transient() => unready.warn(e.to_string()),
                 Err(e) => return Err(e.into()),
             }
         }

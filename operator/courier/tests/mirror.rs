@@ -1,0 +1,109 @@
+//! What a courier mirrors of the history, and what it makes of a mirror that says more or less than the hub.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod common;
+
+use coalition_protocol::{Incarnation, Seq, keys};
+use common::{Chain, Member, TOKEN};
+
+impl Chain {
+    /// The same numbers, another content.
+    fn state_of_another_plan(&mut self) {
+        self.append(coalition_protocol::record::Body::Members(coalition_protocol::record::Members {
+            set_aside: vec![coalition_protocol::record::Removal {
+                site: common::site("east"),
+                incarnation: Incarnation(1),
+                reason: "PeersUnreachable".to_owned(),
+            }],
+            ..Default::default()
+        }));
+    }
+}
+
+#[tokio::test]
+async fn a_forked_history_is_not_mirrored() {
+    let mut chain = Chain::new();
+    let mut other = Chain::new();
+    chain.plan();
+    other.state_of_another_plan();
+    let mut south = Member::new("south").await;
+    let run = south.asked(&chain, &[], &[], &[]);
+    south.until(&chain, run, None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    // A rebuilt hub shows other records under the same numbers.
+    let options = coalition_courier::Options { site: common::site("south"), token: TOKEN.to_owned() };
+    south.courier = coalition_courier::Courier::new(options, south.store.clone()).expect("a client");
+    let run = south.asked(&other, &[], &[], &[]);
+    let found = south.until(&other, run, Some(Incarnation(1)), |_| true).await;
+    assert!(found.problems["HistoryNotMirrored"].contains("rolled back or forked"), "{:?}", found.problems);
+}
+
+#[tokio::test]
+async fn records_that_the_hub_lost_are_paged_out_of_the_mirror() {
+    let mut chain = Chain::new();
+    for _ in 0..3 {
+        chain.plan();
+        chain.commit(&["north", "south"]);
+    }
+    let mut south = Member::new("south").await;
+    let run = south.asked(&chain, &[], &[], &[]);
+    let found = south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    assert!(found.records.is_empty(), "the hub shows all there is");
+    let mut south = south.restarted();
+    let all = chain.records.clone();
+    chain.records.truncate(4);
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
+    assert_eq!(found.records, all[4..]);
+    chain.records = all;
+    let found = south.until(&chain, run, Some(Incarnation(1)), |_| true).await;
+    assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
+}
+
+/// The hub was restored from a copy of a time when this site had its first incarnation, whose store was lost since. The
+/// store of the second lacks the first's opening entry, and yet it is the hub that lost something.
+#[tokio::test]
+async fn a_store_newer_than_the_hub_is_not_called_lost() {
+    let mut chain = Chain::new();
+    for _ in 0..2 {
+        chain.plan();
+        chain.commit(&["north", "south"]);
+    }
+    let mut south = Member::new("south").await;
+    let mut run = south.asked(&chain, &[], &[], &[]);
+    run.incarnation = Incarnation(2);
+    south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    let mut south = south.restarted();
+    let all = chain.records.clone();
+    chain.records.truncate(4);
+    run.incarnation = Incarnation(1);
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
+    assert_eq!((found.store_lost, found.opened, &found.records[..]), (false, Some(Incarnation(1)), &all[4..]));
+    assert!(found.problems["HubRewound"].contains("rolled back"), "{:?}", found.problems);
+    // With its records back, the hub knows the second incarnation again.
+    chain.records = all;
+    run.incarnation = Incarnation(2);
+    let found = south.until(&chain, run, Some(Incarnation(1)), |f| f.mirrored.is_some()).await;
+    assert_eq!((found.store_lost, found.opened), (false, Some(Incarnation(2))));
+    assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_mirror_with_a_hole_is_told_by_the_name_of_the_missing_record() {
+    let mut chain = Chain::new();
+    for _ in 0..3 {
+        chain.plan();
+        chain.commit(&["north", "south"]);
+    }
+    let mut south = Member::new("south").await;
+    let run = south.asked(&chain, &[], &[], &[]);
+    south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    south.store.delete(&keys::record(chain.view.run(), Seq(5))).await.expect("removed");
+    let mut south = south.restarted();
+    let all = chain.records.clone();
+    chain.records.truncate(4);
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
+    assert_eq!(found.records, all[4..5], "what lies before the hole is shown");
+    chain.records = all[..5].to_vec();
+    let found = south.until(&chain, run, Some(Incarnation(1)), |_| true).await;
+    assert!(found.records.is_empty());
+    let said = &found.problems["MirrorNotRead"];
+    assert!(said.contains("holds no runs/run/history/00000005.json") && said.contains("00000006.json"), "{said}");
+}

@@ -1,0 +1,95 @@
+//! A tokenizer as `transformers` opens it: `AutoTokenizer.from_pretrained(FOLDER)`. Knows nothing of models and checkpoints.
+//!
+//! The ids are those of this program. One thing differs in use: there, the text of BOS and EOS written in a document becomes
+//! those tokens, unless `split_special_tokens=True` is passed; here it always stays text. Any Unicode text keeps its bytes;
+//! bytes that are no UTF-8 cannot be given to that library as text at all (a Python string does not hold them).
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::tokenizer::{BOS, EOS, FILE, Tokenizer, characters};
+
+/// Name of the file that tells `transformers` how to use [`FILE`].
+pub const CONFIG: &str = "tokenizer_config.json";
+
+/// The files of `tokenizer`: name and contents, the same bytes every time.
+pub fn files(tokenizer: &Tokenizer) -> Result<Vec<(&'static str, String)>, String> {
+    let (json, bos, eos) = match tokenizer.to_json()? {
+        Some(json) => (json, tokenizer.name(tokenizer.bos())?, tokenizer.name(tokenizer.eos())?),
+        None => (byte_level(tokenizer).to_string(), BOS.to_owned(), EOS.to_owned()),
+    };
+    let config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": bos,
+        "eos_token": eos,
+        // Decoding must not take spaces away.
+        "clean_up_tokenization_spaces": false,
+    });
+    Ok(vec![(FILE, json), (CONFIG, config.to_string())])
+}
+
+/// The byte level in the format of the `tokenizers` library: a byte-level BPE that has no merges.
+fn byte_level(t: &Tokenizer) -> Value {
+    let mut vocabulary: BTreeMap<String, u32> =
+        characters().into_iter().map(|(c, byte)| (c.to_string(), u32::from(byte))).collect();
+    vocabulary.extend([(BOS.to_owned(), t.bos()), (EOS.to_owned(), t.eos())]);
+    let special = |text: &str, id: u32| {
+        json!({
+            "id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            "special": true,
+        })
+    };
+    // Without the expression of GPT-2: where words end changes nothing if nothing is merged.
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
+    json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": [special(BOS, t.bos()), special(EOS, t.eos())],
+        "normalizer": null,
+        "pre_tokenizer": bytes,
+        "post_processor": null,
+        "decoder": bytes,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocabulary, "merges": [],
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn opened(t: &Tokenizer) -> (tokenizers::Tokenizer, Value) {
+        let [(FILE, json), (CONFIG, config)] = &files(t).unwrap()[..] else { panic!("two files") };
+        (tokenizers::Tokenizer::from_bytes(json).unwrap(), serde_json::from_str(config).unwrap())
+    }
+
+    #[test]
+    fn the_byte_level_has_our_ids_in_the_library() {
+        let ours = Tokenizer::bytes();
+        let (theirs, config) = opened(&ours);
+        assert_eq!(theirs.get_vocab_size(true), 258);
+        assert_eq!(theirs.token_to_id(config["bos_token"].as_str().unwrap()), Some(ours.bos()));
+        assert_eq!(theirs.token_to_id(config["eos_token"].as_str().unwrap()), Some(ours.eos()));
+        // Read back by our own rules, every token stands for the same bytes.
+        let again = Tokenizer::from_inner(theirs.clone(), BOS, EOS).unwrap();
+        for id in 0..258 {
+            assert_eq!(again.run(id), ours.run(id), "token {id}");
+        }
+        proptest!(ProptestConfig::with_cases(64), |(text in any::<String>())| {
+            let ids = theirs.encode(text.as_str(), false).unwrap().get_ids().to_vec();
+            prop_assert_eq!(&ids, &ours.encode(text.as_bytes()).unwrap());
+            prop_assert_eq!(theirs.decode(&ids, true).unwrap(), text);
+        });
+    }
+
+    #[test]
+    fn files_are_the_same_bytes_every_time() {
+        assert_eq!(files(&Tokenizer::bytes()).unwrap(), files(&Tokenizer::bytes()).unwrap());
+    }
+}
