@@ -75,6 +75,11 @@ fn resolving_again_gives_the_same_digest_and_mutable_fields_do_not_count_as_iden
     "checkpointPolicyRef: {name: gone}",
     "spec.checkpointPolicyRef.name: gone: is not a CheckpointPolicy in namespace default"
 )]
+#[case::betas(
+    "betas: [0.9, 0.95]",
+    "betas: [0.9]",
+    "spec.training.optimizer.betas: [0.9]: must have exactly two entries"
+)]
 #[case::long("sequenceLength: 256", "sequenceLength: 2048", "max_position_embeddings = 1024")]
 fn what_cannot_be_trained_is_told(#[case] from: &str, #[case] to: &str, #[case] want: &str) {
     assert!(QUICKSTART.contains(from), "the quick start no longer contains {from:?}");

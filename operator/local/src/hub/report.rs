@@ -1,19 +1,21 @@
 //! Report: status, events and what a later hub should remember. Written when something changed and not too often; all of it
 //! may be lost without harm.
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use coalition_planner::restarts::Restarts;
 use coalition_planner::status::SiteState;
 use coalition_planner::{Decision, Millis, World};
-use coalition_protocol::Seq;
+use coalition_protocol::history::Commit;
 use coalition_protocol::messages::Evaluation;
+use coalition_protocol::{Seq, SiteId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::LocalError;
 use crate::durable;
-use crate::hub::snapshot::{Snapshot, Spent, Told};
+use crate::hub::snapshot::{Measured, Snapshot, Spent, Steps, Told};
 use crate::setup::Setup;
 
 /// Least time between two writes of the status when nothing but progress changed, milliseconds.
@@ -46,7 +48,9 @@ pub struct Reporter {
     run: coalition_protocol::RunId,
     events: Vec<Told>,
     evaluations: Vec<Evaluation>,
-    spent: std::collections::BTreeMap<coalition_protocol::SiteId, Spent>,
+    spent: BTreeMap<SiteId, Spent>,
+    steps: BTreeMap<SiteId, Steps>,
+    measured: Option<Measured>,
     last: Millis,
     written: Option<Millis>,
 }
@@ -55,7 +59,8 @@ impl Reporter {
     /// Goes on from what was remembered.
     pub fn new(setup: &Setup, remembered: Remembered, now: Millis) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let before = remembered.snapshot;
-        let (events, evaluations, spent) = before.map(|s| (s.events, s.evaluations, s.spent)).unwrap_or_default();
+        let (events, evaluations, spent, steps, measured) =
+            before.map(|s| (s.events, s.evaluations, s.spent, s.steps, s.measured)).unwrap_or_default();
         let world = World::new(empty_facts(setup), setup.spec.clone(), None, String::new(), now);
         let status = coalition_planner::report::queued(&world, now);
         let run = setup.run.clone();
@@ -67,6 +72,9 @@ impl Reporter {
             events: events.clone(),
             evaluations: evaluations.clone(),
             spent: spent.clone(),
+            steps: steps.clone(),
+            measured,
+            unsaved: Vec::new(),
         };
         let (to, from) = watch::channel(Arc::new(snapshot));
         let reporter = Self {
@@ -77,6 +85,8 @@ impl Reporter {
             events,
             evaluations,
             spent,
+            steps,
+            measured,
             last: now,
             written: None,
         };
@@ -102,6 +112,10 @@ impl Reporter {
                 thin(&mut self.evaluations);
             }
         }
+        self.measured = self.evaluations.last().and_then(|e| measured(world, e.of)).or(self.measured);
+        for line in &decision.status.sites {
+            self.steps.entry(line.site.clone()).or_default().see(line.incarnation, line.step);
+        }
         let before = self.snapshot.borrow().clone();
         self.spend(&before, now);
         let changed =
@@ -114,6 +128,9 @@ impl Reporter {
             events: self.events.clone(),
             evaluations: self.evaluations.clone(),
             spent: self.spent.clone(),
+            steps: self.steps.clone(),
+            measured: self.measured,
+            unsaved: Vec::new(),
         });
         self.snapshot.send_replace(snapshot.clone());
         if changed || self.written.is_none_or(|w| now.since(w) >= QUIET) {
@@ -145,6 +162,17 @@ impl Reporter {
             }
         }
     }
+}
+
+/// The commit that a measurement names; none if the history has no such commit.
+fn measured(world: &World, of: Seq) -> Option<Measured> {
+    let (_, round, commit) = world.view.as_ref()?.commits().rev().find(|(seq, ..)| *seq == of)?;
+    let tokens = match commit {
+        Commit::Genesis => 0,
+        Commit::Outer(o) => o.tokens,
+        Commit::Step(s) => s.tokens,
+    };
+    Some(Measured { of, round, tokens })
 }
 
 fn seconds(now: Millis) -> f64 {
