@@ -63,7 +63,7 @@ fn ways_out_do_not_contradict_each_other() {
         found,
         [
             "training.batchTokens: 4096: must split evenly over all siteTemplates: a multiple of sequenceLength × workers = \
-             256 × 3 and 256 × 2, that is of 1536. Use 3072 or 4608.",
+             256 × 3 and 256 × 2 and 256 × 1, that is of 1536. Use 3072 or 4608.",
             "training.outer.tokensPerRound: 130k: must be a multiple of batchTokens = 4096. Use 31 × batchTokens, once that \
              is mended.",
         ]
@@ -76,7 +76,7 @@ fn ways_out_do_not_contradict_each_other() {
 }
 
 #[rstest]
-#[case(|r: &mut RunSpec| r.training.batch_tokens = 4097, "training.batchTokens: 4097: must split evenly over siteTemplates[0]: a multiple of sequenceLength × workers = 256 × 2 = 512. Use 4096 or 4608.")]
+#[case(|r: &mut RunSpec| r.training.batch_tokens = 4097, "training.batchTokens: 4097: must split evenly over all siteTemplates: a multiple of sequenceLength × workers = 256 × 2 and 256 × 1, that is of 512. Use 4096 or 4608.")]
 #[case(|r: &mut RunSpec| r.training.batch_tokens = 256, "Use 512.")]
 #[case(|r: &mut RunSpec| r.training.batch_tokens = 0, "training.batchTokens: 0: must be 1 to")]
 #[case(|r: &mut RunSpec| r.training.tokens = 1_000_000, "training.tokens: 1M: must be at least four rounds of sites.max × tokensPerRound = 2 × 131072, that is 1048576. Raise the budget")]
