@@ -79,7 +79,7 @@ impl Runner {
         last.unsaved.clone_from(&unsaved);
         if unsaved.is_empty() {
             last.status.phase = Phase::Suspended;
-            last.status.message = "suspended: what ran is saved; resume to go on exactly from here".to_owned();
+            last.status.message = String::from("suspended: what ran is saved; resume to go on exactly from here");
         } else {
             last.status.phase = Phase::Suspending;
             last.status.message = format!("stopped: {}", stop::unsaved(&unsaved));
