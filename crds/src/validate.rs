@@ -49,7 +49,11 @@ pub fn complete(kind: &str, object: &Value) -> Value {
 /// Rules run only once types and bounds are right, as their messages would be about consequences otherwise.
 pub fn check(kind: &str, object: &Value, old: Option<&Value>) -> Vec<Problem> {
     let Some(k) = kinds().iter().find(|k| k.name == kind) else {
-        let way_out = format!("Use one of {}.", known_kinds().join(", "));
+        let all = known_kinds();
+        let way_out = match schema::nearest(kind, &all) {
+            Some(meant) => format!("Did you mean {meant}?"),
+            None => format!("Use one of {}.", all.join(", ")),
+        };
         return vec![Problem::new("kind", kind, "is not a kind that this version knows", way_out)];
     };
     let object = body(&complete(kind, object));

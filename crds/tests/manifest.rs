@@ -33,7 +33,7 @@ fn json_is_read_as_well() {
 }
 
 #[rstest]
-#[case::yaml("sites:\n    min: 1", "sites:\n  - min: 1\n   x", "the file is not valid YAML")]
+#[case::yaml("sites:\n    min: 1", "sites:\n  - min: 1\n   x", "spec.sites.min: the file is not valid YAML at column ")]
 #[case::newer(
     "apiVersion: coalition.training/v1alpha1\nkind: TrainingRun",
     "apiVersion: coalition.training/v1beta1\nkind: TrainingRun",
@@ -47,8 +47,9 @@ fn json_is_read_as_well() {
 #[case::kind(
     "kind: TrainingRun",
     "kind: TrainingRuns",
-    "kind: TrainingRuns: is not a kind that this version knows. Use one of TrainingRun, "
+    "kind: TrainingRuns: is not a kind that this version knows. Did you mean TrainingRun?"
 )]
+#[case::other_kind("kind: TrainingRun", "kind: Job", "kind: Job: is not a kind that this version knows. Use one of ")]
 #[case::hub("kind: CheckpointPolicy", "kind: RunHistory", "is written by the hub, not by people")]
 #[case::name(
     "metadata:\n  name: quickstart\nspec:\n  sites",
@@ -60,7 +61,11 @@ fn json_is_read_as_well() {
     "name: Quickstart\nspec:\n  sites",
     "metadata.name: \"Quickstart\": must consist of lowercase letters"
 )]
-#[case::twice("batchTokens: ", "batchTokens: 1k\n    batchTokens: ", "duplicate")]
+#[case::twice(
+    "batchTokens: ",
+    "batchTokens: 1k\n    batchTokens: ",
+    "spec.training.batchTokens: the file is not valid YAML at column 5: duplicate"
+)]
 #[case::nan("lr: 3.0e-3", "lr: .nan", "spec.training.optimizer.lr: \".nan\": must be a finite number")]
 #[case::infinite("lr: 3.0e-3", "lr: .inf", "must be a finite number")]
 #[case::huge("seed: 1}", "seed: 123456789012345678901234567890}", "spec.model.init.seed")]

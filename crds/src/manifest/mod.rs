@@ -2,6 +2,7 @@
 //!
 //! Objects of other groups are named and left aside: the file may be applied to a cluster as it is.
 
+mod place;
 mod yaml;
 
 use kube::core::ObjectMeta;

@@ -6,8 +6,9 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::options::NonFiniteFloatPolicy;
-use serde_saphyr::{Spanned, options};
+use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter, options};
 
+use super::place;
 use crate::Problem;
 use crate::schema::join;
 
@@ -41,9 +42,15 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
     // A number that is not finite has no JSON form: as a string it meets a message that names its field.
     let options = options! { with_snippet: false, non_finite_float_policy: NonFiniteFloatPolicy::AsString };
     let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
-        let line = e.location().map(|l| l.line()).filter(|l| *l > 0);
-        let bound = format!("the file is not valid YAML: {e}");
-        vec![Problem::new("", "", bound, "Correct it there; indentation is two spaces.").at(line)]
+        let place = e.location().filter(|l| l.line() > 0);
+        let line = place.map(|l| l.line());
+        let column = place.map_or_else(String::new, |l| format!(" at column {}", l.column()));
+        // Of this line's or the nearest field before it: what is not YAML has no path of its own.
+        let field = line.map(|l| place::field_at(text, l)).unwrap_or_default();
+        let what = UserMessageFormatter.format_message(e.without_snippet()).into_owned();
+        let bound = format!("the file is not valid YAML{column}: {what}");
+        let way_out = "Correct it there, or on the line before; each level is indented by two more spaces, no tabs.";
+        vec![Problem::new(field, "", bound, way_out).at(line)]
     })?;
     Ok(nodes
         .into_iter()

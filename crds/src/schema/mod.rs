@@ -6,7 +6,7 @@ mod scalar;
 use serde_json::{Map, Value};
 
 use crate::Problem;
-use nearest::nearest;
+pub(crate) use nearest::nearest;
 
 /// Everything in `value` that `schema` does not allow, with paths that begin with `path`.
 pub fn check(schema: &Value, value: &Value, path: &str) -> Vec<Problem> {

@@ -1,7 +1,7 @@
 //! The known name that a mistyped one most likely means.
 
 /// The name within two edits of `word`, or equal but for case and separators; none if two are as near.
-pub(super) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, names: &[&'a str]) -> Option<&'a str> {
     let plain = |s: &str| s.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     if let Some(same) = names.iter().find(|n| plain(n) == plain(word)) {
         return Some(same);

@@ -17,7 +17,7 @@ const CODES: &str = "Exit codes:
   70   a bug
   71   a program that is needed cannot be started
   73   the disk is full, read-only, or does not let us write
-  130  interrupted at once (a second Ctrl-C); `resume` goes on";
+  130  interrupted at once (a second Ctrl-C), or stopped before every site saved; `resume` goes on";
 
 /// Trains one model on many sites, and keeps training when some of them go away.
 #[derive(Debug, Parser)]
@@ -70,7 +70,8 @@ ended: a larger one is refused with code 64; start a new run under another name.
     /// Show what the workers of a site wrote.
     #[command(after_help = "Examples:
   kubectl coalition logs north ./state
-  kubectl coalition logs north ./state --worker 1 --follow")]
+  kubectl coalition logs north ./state --worker 1 --follow
+  kubectl coalition logs north ./state -o json")]
     Logs(Logs),
     /// Save everything and stop the runner; `resume` goes on.
     #[command(after_help = "Example:\n  kubectl coalition stop ./state")]
@@ -83,7 +84,7 @@ ended: a larger one is refused with code 64; start a new run under another name.
     Fault(Fault),
     /// Check a manifest without applying it, and show everything that is wrong with it.
     #[command(after_help = "Examples:
-  kubectl coalition validate -f run.yaml
+  kubectl coalition validate run.yaml
   kubectl coalition validate -f run.yaml -o wide
   cat run.yaml | kubectl coalition validate -f - -o json
 
@@ -197,6 +198,18 @@ pub struct Logs {
     /// Begin with so many of the last lines.
     #[arg(long, value_name = "LINES", default_value_t = 200)]
     pub tail: usize,
+    /// How to show the events that trainers write as JSON.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: LogOutput,
+}
+
+/// How to show lines of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogOutput {
+    /// Time, event, key=value; other lines as they are.
+    Text,
+    /// Every line as it was written.
+    Json,
 }
 
 /// `fault`.
@@ -226,8 +239,11 @@ pub enum FaultKind {
 #[derive(Debug, Args)]
 pub struct Validate {
     /// The manifest; - reads standard input.
+    #[arg(value_name = "FILE", required_unless_present = "file", conflicts_with = "file")]
+    pub manifest: Option<PathBuf>,
+    /// The manifest, as `kubectl apply` takes it.
     #[arg(short, long, value_name = "FILE")]
-    pub file: PathBuf,
+    pub file: Option<PathBuf>,
     /// How to show it; wide adds the object of each problem, or what the numbers come to: steps, rounds, memory.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     pub output: Output,

@@ -18,8 +18,8 @@ pub fn run(dir: &Path) -> Result<PathBuf, LocalError> {
     let names = if dir == Path::new(".") { names() } else { Vec::new() };
     let what = match names.as_slice() {
         [one] => return Ok(Path::new(RUNS).join(one)),
-        [] => "it is not the state folder of a local run: name the one that `kubectl coalition local` was given with --dir, or \
-               a run below .coalition here"
+        [] => "it is not the state folder of a local run. A run that was started with --dir is found by that folder, not by \
+               its name; names are those of runs below .coalition in the current folder"
             .to_owned(),
         several => format!("there are several runs below {RUNS}: name one of {}", several.join(", ")),
     };

@@ -1,12 +1,15 @@
 //! `local` and `resume`: starts a runner, shows it live, and says at the end what came of it.
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalition_local::{Ending, LocalError, RunOptions, Runner, Snapshot, exit_code, faults, manifest};
+use coalition_local::{Ending, LocalError, RunOptions, Runner, Snapshot, exit_code, faults, manifest, stop};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 
 use crate::args::{How, Local, Resume};
 use crate::out::{note, say};
@@ -32,7 +35,18 @@ pub fn resume(r: Resume) -> Result<u8, LocalError> {
 
 fn run(manifest: Option<PathBuf>, dir: PathBuf, how: How) -> Result<u8, LocalError> {
     let filter = EnvFilter::try_from_env("COALITION_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    // Codes for colours have no place in a file.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(style::is_on() && std::io::stderr().is_terminal())
+        .with_timer(Clock)
+        .with_target(false)
+        .init();
+    if let Some(name) = twice(&how.data) {
+        let argument = format!("--data {name}=…");
+        return Err(LocalError::Argument { argument, what: "is given twice: keep the one that is meant".to_owned() });
+    }
     let options = RunOptions {
         manifest,
         dir: dir.clone(),
@@ -47,6 +61,23 @@ fn run(manifest: Option<PathBuf>, dir: PathBuf, how: How) -> Result<u8, LocalErr
         .build()
         .map_err(|e| LocalError::Bug(format!("no runtime: {e}")))?;
     runtime.block_on(drive(options, how))
+}
+
+/// A name that is given more than one folder.
+fn twice(data: &[(String, PathBuf)]) -> Option<&str> {
+    data.iter()
+        .enumerate()
+        .find(|(n, (name, _))| data[..*n].iter().any(|(x, _)| x == name))
+        .map(|(_, (x, _))| x.as_str())
+}
+
+/// The time of day of a line.
+struct Clock;
+
+impl FormatTime for Clock {
+    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
+        w.write_str(&show::time_of_day())
+    }
 }
 
 /// The trainer's switches for tests; null for none.
@@ -69,6 +100,13 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
         names.join(", "),
         runner.layout().dir().display()
     );
+    if let Some(before) = runner.setup().budget_before {
+        let now = runner.setup().spec.training.tokens;
+        note!("spec.training.tokens was {before}, is {now} now: the run goes on to the larger budget");
+    }
+    for doubt in &runner.setup().warnings {
+        note!("{} {doubt}", style::warning("warning:"));
+    }
     let kills = tokio::spawn(faults::kills(runner.clone(), how.kill.clone()));
     let by_lot = how.kill_every.map(|s| tokio::spawn(faults::kill_every(runner.clone(), Duration::from_secs(s))));
     let shown = runner.clone();
@@ -76,7 +114,7 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
     let view = tokio::spawn(async move { view::follow(&shown, plain).await });
     let ended = tokio::select! {
         ended = runner.finished() => Some(ended),
-        () = twice(&mut interrupt, &mut terminate, &runner) => None,
+        () = interrupted_twice(&mut interrupt, &mut terminate, &runner) => None,
     };
     kills.abort();
     if let Some(by_lot) = by_lot {
@@ -91,15 +129,16 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
     };
     let ending = ended?;
     let last = runner.snapshot().borrow().clone();
-    summary(&runner, &last, ending);
+    summary(&runner, &last, &ending);
     Ok(match ending {
         Ending::Failed => exit_code::RUN_FAILED,
         Ending::Complete | Ending::Suspended => exit_code::OK,
+        Ending::Unsaved(_) => exit_code::INTERRUPTED,
     })
 }
 
 /// Returns at the second interruption; the first asks the run to save and stop.
-async fn twice(interrupt: &mut Signal, terminate: &mut Signal, runner: &Arc<Runner>) {
+async fn interrupted_twice(interrupt: &mut Signal, terminate: &mut Signal, runner: &Arc<Runner>) {
     for n in 0..2 {
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -113,12 +152,13 @@ async fn twice(interrupt: &mut Signal, terminate: &mut Signal, runner: &Arc<Runn
 }
 
 /// What came of it.
-fn summary(runner: &Runner, s: &Snapshot, ending: Ending) {
+fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
     let status = &s.status;
     let outcome = match ending {
         Ending::Complete => style::good("complete"),
         Ending::Failed => style::error(&format!("failed: {}", status.message)),
         Ending::Suspended => style::warning("saved and stopped"),
+        Ending::Unsaved(sites) => style::error(&format!("stopped: {}", stop::unsaved(sites))),
     };
     say!("{} {outcome}", style::strong(s.run.as_str()));
     let mut facts = vec![
@@ -127,15 +167,15 @@ fn summary(runner: &Runner, s: &Snapshot, ending: Ending) {
         ("time", show::duration(s.seconds)),
     ];
     if let Some((first, last)) = show::bits(s) {
-        facts.push(("held-out", format!("{first:.3} bits a byte before, {last:.3} now")));
+        facts.push(("held-out", format!("{first:.3} bits a byte before, {last:.3} {}", show::measured(s))));
     }
     for l in &status.sites {
         let t = s.spent.get(&l.site).copied().unwrap_or_default();
         facts.push((
             l.site.as_str(),
             format!(
-                "{} steps; training {}, waiting {}, starting {}, away {}",
-                l.step,
+                "{}; training {}, waiting {}, starting {}, away {}",
+                show::steps(s, &l.site),
                 show::duration(t.training),
                 show::duration(t.waiting),
                 show::duration(t.starting),
@@ -156,7 +196,10 @@ fn summary(runner: &Runner, s: &Snapshot, ending: Ending) {
     for (name, value) in facts {
         say!("  {name:<11} {value}");
     }
-    if ending == Ending::Suspended {
-        say!("`kubectl coalition resume {}` goes on exactly from here.", runner.layout().dir().display());
+    let dir = runner.layout().dir().display();
+    match ending {
+        Ending::Suspended => say!("`kubectl coalition resume {dir}` goes on exactly from here."),
+        Ending::Unsaved(_) => say!("`kubectl coalition resume {dir}` goes on."),
+        Ending::Complete | Ending::Failed => {}
     }
 }

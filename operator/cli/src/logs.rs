@@ -6,8 +6,9 @@ use std::path::Path;
 use coalition_local::control::POLL;
 use coalition_local::{Layout, LocalError, exit_code};
 use coalition_protocol::SiteId;
+use serde_json::Value;
 
-use crate::args::Logs;
+use crate::args::{LogOutput, Logs};
 use crate::out::{self, say};
 use crate::style;
 
@@ -42,23 +43,26 @@ pub fn logs(l: &Logs) -> Result<u8, LocalError> {
     let many = open.len() > 1;
     for (worker, path, file) in &mut open {
         head(many, *worker);
-        last_lines(path, file, l.tail)?;
+        last_lines(path, file, l.tail, l.output)?;
     }
     let mut spoke = None;
+    // What of each log is the beginning of a line whose end is not written yet.
+    let mut begun: Vec<Vec<u8>> = vec![Vec::new(); open.len()];
     if !l.follow {
         return Ok(exit_code::OK);
     }
     loop {
         std::thread::sleep(POLL);
-        for (worker, path, file) in &mut open {
-            let mut new = Vec::new();
-            file.read_to_end(&mut new).map_err(|e| LocalError::read(path, &e))?;
+        for ((worker, path, file), rest) in open.iter_mut().zip(&mut begun) {
+            file.read_to_end(rest).map_err(|e| LocalError::read(path, &e))?;
+            let whole = rest.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+            let new: Vec<u8> = rest.drain(..whole).collect();
             if !new.is_empty() {
                 if spoke != Some(*worker) {
                     head(many, *worker);
                     spoke = Some(*worker);
                 }
-                out::bytes(&new);
+                show(&new, l.output);
             }
         }
     }
@@ -70,7 +74,7 @@ fn head(many: bool, worker: u32) {
     }
 }
 
-fn last_lines(path: &Path, file: &mut File, lines: usize) -> Result<(), LocalError> {
+fn last_lines(path: &Path, file: &mut File, lines: usize, output: LogOutput) -> Result<(), LocalError> {
     let unreadable = |e: std::io::Error| LocalError::read(path, &e);
     let size = file.metadata().map_err(unreadable)?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(TAIL))).map_err(unreadable)?;
@@ -78,8 +82,42 @@ fn last_lines(path: &Path, file: &mut File, lines: usize) -> Result<(), LocalErr
     file.read_to_end(&mut bytes).map_err(unreadable)?;
     let ends: Vec<usize> = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n + 1).collect();
     let from = ends.len().checked_sub(lines + 1).map_or(0, |n| ends[n]);
-    out::bytes(&bytes[from..]);
+    show(&bytes[from..], output);
     Ok(())
+}
+
+/// Writes lines of a log.
+fn show(lines: &[u8], output: LogOutput) {
+    match output {
+        LogOutput::Json => out::bytes(lines),
+        LogOutput::Text => {
+            let text = String::from_utf8_lossy(lines);
+            let shown = text.split_inclusive('\n').map(|l| readable(l).unwrap_or_else(|| l.to_owned()));
+            out::bytes(shown.collect::<String>().as_bytes());
+        }
+    }
+}
+
+/// An event that a trainer wrote as JSON, as people read it: when, what, and its fields as key=value. None for other lines.
+/// `at` is the time of day, `ms` the machine's monotonic clock, which puts lines of several workers in order.
+fn readable(line: &str) -> Option<String> {
+    let mut fields: serde_json::Map<String, Value> = serde_json::from_str(line).ok()?;
+    let event = fields.remove("event")?;
+    let at = fields.remove("at").and_then(|v| v.as_str().map(str::to_owned));
+    let ms = fields.remove("ms").and_then(|v| v.as_u64());
+    let at = at.or_else(|| Some(format!("{:.3} s", ms? as f64 / 1000.0))).unwrap_or_default();
+    let fields: Vec<String> = fields.iter().map(|(k, v)| format!("{k}={}", plain(v))).collect();
+    Some(format!("{at} {} {}", plain(&event), fields.join(" ")).trim().to_owned() + "\n")
+}
+
+/// Strings without quotes unless they need them; everything else as in JSON.
+fn plain(value: &Value) -> String {
+    match value.as_str() {
+        Some(s) if !s.is_empty() && !s.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') => {
+            s.to_owned()
+        }
+        _ => value.to_string(),
+    }
 }
 
 /// Sites of a state folder, by name.
@@ -96,4 +134,20 @@ fn workers(layout: &Layout, site: &SiteId) -> Vec<u32> {
     let mut all: Vec<u32> = entries.flatten().filter_map(|e| number(&e.file_name().to_string_lossy())).collect();
     all.sort_unstable();
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn events_are_lines_for_people() {
+        let with_time = r#"{"event":"committed","at":"2026-01-01T00:00:00Z","ms":12345,"round":3,"site":"north","why":"two words"}"#;
+        let told = readable(with_time);
+        assert_eq!(told.as_deref(), Some("2026-01-01T00:00:00Z committed round=3 site=north why=\"two words\"\n"));
+        assert_eq!(readable(r#"{"event":"ready","ms":12345}"#).as_deref(), Some("12.345 s ready\n"));
+        for other in ["INFO something", "{\"half", "{\"ms\":1}", "[1]", ""] {
+            assert_eq!(readable(other), None, "{other}");
+        }
+    }
 }

@@ -16,7 +16,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use coalition_local::control::{self, Command as Order};
 use coalition_local::lock::RunnerLock;
+use coalition_local::stop::Stop;
 use coalition_local::{LocalError, exit_code};
+use coalition_planner::status::Phase;
 
 use args::{Cli, Command, FaultKind};
 use out::note;
@@ -51,12 +53,17 @@ fn main() -> ExitCode {
 
 fn stop(dir: &std::path::Path) -> Result<u8, LocalError> {
     let layout = find::layout(dir)?;
-    control::send(&layout, &Order::Stop)?;
+    let asked = Stop::ask(&layout)?;
     note!("Sites save and stop …");
-    while RunnerLock::is_held(&layout) {
+    while asked.is_pending() {
         std::thread::sleep(control::POLL);
     }
-    note!("Stopped. `kubectl coalition resume {}` goes on exactly from here.", layout.dir().display());
+    let last = asked.outcome()?;
+    if last.status.phase == Phase::Suspended {
+        note!("Stopped. `kubectl coalition resume {}` goes on exactly from here.", layout.dir().display());
+    } else {
+        note!("The run has ended: {}.", last.status.message);
+    }
     Ok(exit_code::OK)
 }
 
@@ -72,6 +79,22 @@ fn fault(f: &args::Fault) -> Result<u8, LocalError> {
         FaultKind::Return => Order::Return { site },
         FaultKind::LoseStore => Order::LoseStore { site },
     };
-    control::send(&layout, &order)?;
+    let path = control::send(&layout, &order)?;
+    // A runner looks five times a second; one that dies takes nothing any more.
+    while path.exists() && RunnerLock::is_held(&layout) {
+        std::thread::sleep(control::POLL);
+    }
+    if std::fs::remove_file(&path).is_ok() {
+        return Err(LocalError::NotRunning { dir: layout.dir().to_owned() });
+    }
+    let site = &f.site;
+    let done = match f.kind {
+        FaultKind::Kill => {
+            format!("{site}: all its processes are killed and stay down; `fault return {site}` starts it")
+        }
+        FaultKind::Return => format!("{site}: is started again"),
+        FaultKind::LoseStore => format!("{site}: its store is removed, with all it held"),
+    };
+    note!("{done}. The runner took the order; `kubectl coalition why {}` shows what follows.", layout.dir().display());
     Ok(exit_code::OK)
 }

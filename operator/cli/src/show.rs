@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use coalition_local::Snapshot;
 use coalition_planner::status::{Phase, SiteState, SiteStatus};
-use coalition_protocol::Real;
+use coalition_protocol::{Real, SiteId};
 
 /// A count with a decimal suffix: 950, 4.2k, 1.05M.
 pub fn count(n: u64) -> String {
@@ -48,7 +48,12 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
-/// A loss with the digits that mean something.
+/// Now, UTC, to the second: RFC 3339, as every line in a file begins.
+pub fn time_of_day() -> String {
+    format!("{:.0}", jiff::Timestamp::now())
+}
+
+/// A loss with the digits that mean something, nats a token.
 pub fn loss(x: Option<Real>) -> String {
     x.map_or_else(|| "-".to_owned(), |x| format!("{:.3}", x.get()))
 }
@@ -66,6 +71,24 @@ pub fn percent(s: &Snapshot) -> u64 {
 /// Bits a byte at the first and at the newest measurement.
 pub fn bits(s: &Snapshot) -> Option<(f64, f64)> {
     Some((s.evaluations.first()?.bits_per_byte.get(), s.evaluations.last()?.bits_per_byte.get()))
+}
+
+/// At which commit the newest measurement was made: "now" if none came after it.
+pub fn measured(s: &Snapshot) -> String {
+    match &s.measured {
+        Some(m) if m.round == s.status.round => "now".to_owned(),
+        Some(m) => format!("at round {} with {} tokens, the newest measured", m.round, m.tokens),
+        None => "at the newest measurement".to_owned(),
+    }
+}
+
+/// Inner steps of a site over all its incarnations.
+pub fn steps(s: &Snapshot, site: &SiteId) -> String {
+    let steps = s.steps.get(site).copied().unwrap_or_default();
+    match steps.earlier {
+        0 => format!("{} steps", steps.total()),
+        _ => format!("{} steps, {} of them in incarnation {}", steps.total(), steps.newest, steps.incarnation),
+    }
 }
 
 /// What a site is doing, in one word.
@@ -90,7 +113,7 @@ pub fn site(line: &SiteStatus) -> String {
     if line.inner_steps > 0 {
         let _ = write!(
             out,
-            " round {:<3} step {:>3}/{:<3} loss {:<6} {:>8}",
+            " round {:<3} step {:>3}/{:<3} loss {:<6} nats/token {:>8}",
             line.round.0,
             line.inner_step,
             line.inner_steps,
@@ -108,19 +131,19 @@ pub fn site(line: &SiteStatus) -> String {
 pub fn run(s: &Snapshot) -> String {
     let status = &s.status;
     let mut out = format!(
-        "{} {}: round {}, {} of {} tokens ({} %)",
+        "{} {}: {} committed, {} of {} tokens ({} %)",
         s.run,
         phase(status.phase),
-        status.round.0,
+        rounds(status.round.0),
         count(status.tokens),
         count(status.budget),
         percent(s)
     );
     if status.loss.is_some() {
-        let _ = write!(out, ", loss {}", loss(status.loss));
+        let _ = write!(out, ", loss {} nats/token", loss(status.loss));
     }
     if let Some((_, now)) = bits(s) {
-        let _ = write!(out, ", {now:.3} bits/byte");
+        let _ = write!(out, ", held-out {now:.3} bits/byte");
     }
     if status.tokens_per_second.is_some() {
         let _ = write!(out, ", {}", speed(status.tokens_per_second));
@@ -129,6 +152,27 @@ pub fn run(s: &Snapshot) -> String {
         let _ = write!(out, ", {} left", duration(eta as f64));
     }
     out
+}
+
+/// A number of rounds.
+pub fn rounds(n: u64) -> String {
+    if n == 1 { "1 round".to_owned() } else { format!("{n} rounds") }
+}
+
+/// What a site is doing, as the end of a sentence that begins with its name.
+pub fn phrase(s: SiteState) -> &'static str {
+    match s {
+        SiteState::Idle => "is no member of the run",
+        SiteState::Starting => "is starting its workers",
+        SiteState::Training => "is training",
+        SiteState::Offered => "has offered its contribution to the round",
+        SiteState::CatchingUp => "is catching up with the newest state",
+        SiteState::Silent => "is away: nothing is heard of it",
+        SiteState::SetAside => "is set aside for a while",
+        SiteState::Retired => "is retired: its part of the run is given up",
+        SiteState::Stopped => "has saved and stopped",
+        SiteState::Finished => "has finished",
+    }
 }
 
 /// What the run is doing, in words.
@@ -162,5 +206,8 @@ mod tests {
         for (s, text) in [(0.4, "0 s"), (119.0, "119 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")] {
             assert_eq!(duration(s), text);
         }
+        // Twenty letters: a date, T, a time, Z.
+        assert_eq!(time_of_day().len(), "2026-01-01T00:00:00Z".len());
+        assert!(time_of_day().ends_with('Z'));
     }
 }

@@ -12,10 +12,12 @@ use crate::show;
 use crate::style;
 
 fn read(layout: &Layout) -> Result<Snapshot, LocalError> {
-    durable::read_json(&layout.status())?.ok_or_else(|| LocalError::Input {
-        path: layout.status(),
-        what: "the run has not started yet: `kubectl coalition resume` starts it".to_owned(),
-    })
+    let (status, damage) = durable::read_or_absent(&layout.status())?;
+    let what = match damage {
+        Some(_) => "it is damaged, and only a view of the run: `kubectl coalition resume` writes it anew",
+        None => "the run has not started yet: `kubectl coalition resume` starts it",
+    };
+    status.ok_or_else(|| LocalError::Input { path: layout.status(), what: what.to_owned() })
 }
 
 /// Shows the status.
@@ -39,6 +41,9 @@ pub fn status(s: &Status) -> Result<u8, LocalError> {
                     show::count(c.tokens_since)
                 );
             }
+            if let Some((first, last)) = show::bits(&snapshot) {
+                say!("held-out: {first:.3} bits a byte before, {last:.3} {}", show::measured(&snapshot));
+            }
             at_work(&layout, &snapshot);
         }
     }
@@ -59,7 +64,7 @@ fn at_work(layout: &Layout, s: &Snapshot) {
 fn sites(s: &Snapshot, wide: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    let mut header = vec!["SITE", "STATE", "WORKERS", "ROUND", "STEP", "LOSS", "TOKENS/S", "WAITS FOR"];
+    let mut header = vec!["SITE", "STATE", "WORKERS", "ROUND", "STEP", "LOSS (NATS/TOKEN)", "TOKENS/S", "WAITS FOR"];
     if wide {
         header.extend(["INCARNATION", "ATTEMPT", "STEPS", "MISSED", "TRAINING", "WAITING", "AWAY"]);
     }
@@ -80,7 +85,7 @@ fn sites(s: &Snapshot, wide: bool) -> String {
             row.extend([
                 l.incarnation.to_string(),
                 l.attempt.to_string(),
-                l.step.to_string(),
+                s.steps.get(&l.site).map_or(l.step, coalition_local::Steps::total).to_string(),
                 l.missed.to_string(),
                 show::duration(spent.training),
                 show::duration(spent.waiting),
@@ -105,7 +110,7 @@ pub fn why(dir: &Path) -> Result<u8, LocalError> {
     say!("{}: {name}", style::strong(s.run.as_str()));
     say!("  {}", s.status.message);
     for l in &s.status.sites {
-        say!("{} is {}", style::strong(l.site.as_str()), show::state(l.state));
+        say!("{} {}", style::strong(l.site.as_str()), show::phrase(l.state));
         if !l.waiting_for.is_empty() {
             say!("  waits for {}", l.waiting_for);
         }

@@ -22,8 +22,13 @@ pub fn set(color: Color) {
     ON.store(on, Ordering::Relaxed);
 }
 
+/// True if colours are used.
+pub fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
 fn paint(text: &str, with: impl Fn(&str) -> String) -> String {
-    if ON.load(Ordering::Relaxed) { with(text) } else { text.to_owned() }
+    if is_on() { with(text) } else { text.to_owned() }
 }
 
 /// What is wrong.

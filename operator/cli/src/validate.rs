@@ -19,12 +19,14 @@ const WIDTH: u16 = 160;
 
 /// Checks and shows.
 pub fn validate(v: &Validate) -> Result<u8, LocalError> {
-    let text = if v.file == Path::new("-") {
+    // clap demands one of them.
+    let file = v.file.as_deref().or(v.manifest.as_deref()).unwrap_or(Path::new("-"));
+    let text = if file == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(|e| LocalError::read(Path::new("standard input"), &e))?;
         text
     } else {
-        manifest::text(&v.file)?
+        manifest::text(file)?
     };
     match (manifest::check(&text), v.output) {
         (Ok(_), Output::Json | Output::Yaml) => print(&[], v.output).map(|()| exit_code::OK),

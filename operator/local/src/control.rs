@@ -1,5 +1,6 @@
 //! How another process speaks to a runner: a file for each command in `DIR/control`, carried out and removed within a
 //! quarter of a second. Who may write the folder may command; no port is open, no secret needed.
+use std::path::PathBuf;
 use std::time::Duration;
 
 use coalition_protocol::SiteId;
@@ -36,14 +37,16 @@ pub enum Command {
     },
 }
 
-/// Leaves a command for the runner in this folder; an error if none is at work.
-pub fn send(layout: &Layout, command: &Command) -> Result<(), LocalError> {
+/// Leaves a command for the runner in this folder, in the file named: it is gone once the runner took it. An error if none
+/// is at work.
+pub fn send(layout: &Layout, command: &Command) -> Result<PathBuf, LocalError> {
     if !RunnerLock::is_held(layout) {
         return Err(LocalError::NotRunning { dir: layout.dir().to_owned() });
     }
     durable::folder(&layout.control())?;
-    let name = format!("{}.json", crate::site::random_hex()?);
-    durable::replace_json(&layout.control().join(name), command, Mode::Plain)
+    let path = layout.control().join(format!("{}.json", crate::site::random_hex()?));
+    durable::replace_json(&path, command, Mode::Plain)?;
+    Ok(path)
 }
 
 /// Takes the commands that wait, oldest first. What is no command is removed with a warning.

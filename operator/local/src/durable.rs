@@ -78,6 +78,18 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LocalErr
         .map_err(|e| LocalError::Damaged { path: path.to_owned(), what: format!("{e}: restore it from a copy") })
 }
 
+/// The JSON at `path`, or none with what is wrong with it: for files whose loss is made good.
+pub fn read_or_absent<T: DeserializeOwned>(path: &Path) -> Result<(Option<T>, Option<String>), LocalError> {
+    match read_json(path) {
+        Ok(value) => Ok((value, None)),
+        Err(LocalError::Damaged { what, .. }) => {
+            let what = what.trim_end_matches(": restore it from a copy");
+            Ok((None, Some(format!("{} is damaged ({what})", path.display()))))
+        }
+        Err(e) => Err(e),
+    }
+}
+
 /// A name beside `path` that no other write of this process uses; what a killed process leaves under it is overwritten or
 /// removed by [`sweep`].
 fn beside(path: &Path) -> PathBuf {

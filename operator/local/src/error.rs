@@ -23,7 +23,7 @@ pub mod exit_code {
     pub const NO_PROGRAM: u8 = 71;
     /// The disk is full, read-only, or does not let us write.
     pub const CANNOT_WRITE: u8 = 73;
-    /// Interrupted; `resume` goes on.
+    /// Interrupted at once, or stopped before every site had saved; `resume` goes on.
     pub const INTERRUPTED: u8 = 130;
 }
 
@@ -52,16 +52,16 @@ pub enum LocalError {
     },
     /// The budget of a run that has ended was raised.
     #[error(
-        "{dir} holds a run that has ended with its budget of {tokens} tokens: it does not go on to spec.training.tokens = \
-         {budget}. Start a new run: give the manifest another metadata.name, and another --dir if you name one. This version \
+        "spec.training.tokens: {budget} here, {before} in {dir}: the run there has ended with that budget and does not go on \
+         to a larger one. Start a new run: give the manifest another metadata.name, and another --dir if you name one. This version \
          cannot extend a run that has ended",
         dir = dir.display()
     )]
     Ended {
         /// The state folder.
         dir: PathBuf,
-        /// Tokens that were committed.
-        tokens: u64,
+        /// The budget that it ended with.
+        before: u64,
         /// Tokens that the manifest asks for now.
         budget: u64,
     },
@@ -119,6 +119,26 @@ pub enum LocalError {
         /// The state folder.
         dir: PathBuf,
     },
+    /// A runner was asked to stop, and was gone before it took the order.
+    #[error(
+        "the runner of {dir} was gone before it took the order to stop, so nothing was saved by it: {known}. \
+         `kubectl coalition resume {dir}` goes on from there",
+        dir = dir.display()
+    )]
+    NotTaken {
+        /// The state folder.
+        dir: PathBuf,
+        /// What is known of the run.
+        known: String,
+    },
+    /// A runner took the order to stop, and ended before every site had saved.
+    #[error("{dir} is stopped, and not all of it is saved: {known}. `kubectl coalition resume {dir}` goes on", dir = dir.display())]
+    NotSaved {
+        /// The state folder.
+        dir: PathBuf,
+        /// Which sites did not save, as far as it is known, and what they start from.
+        known: String,
+    },
     /// A program cannot be started.
     #[error("{program} cannot be started: {what}", program = program.display())]
     Program {
@@ -148,7 +168,8 @@ impl LocalError {
             Self::Argument { .. } => exit_code::USAGE,
             Self::Data { .. } => exit_code::DATA,
             Self::Input { .. } | Self::Damaged { .. } | Self::NoSite { .. } => exit_code::NO_INPUT,
-            Self::Busy { .. } | Self::NotRunning { .. } => exit_code::UNAVAILABLE,
+            Self::Busy { .. } | Self::NotRunning { .. } | Self::NotTaken { .. } => exit_code::UNAVAILABLE,
+            Self::NotSaved { .. } => exit_code::INTERRUPTED,
             Self::Bug(_) => exit_code::BUG,
             Self::Program { .. } => exit_code::NO_PROGRAM,
             Self::Write { .. } => exit_code::CANNOT_WRITE,

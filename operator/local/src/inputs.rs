@@ -13,7 +13,7 @@ use rustix::fs::{Access, access};
 
 use crate::LocalError;
 use crate::faults::KillPlan;
-use crate::setup::RunOptions;
+use crate::setup::{RunOptions, labels};
 use crate::site::Shape;
 
 /// The trainer's file name, as Cargo builds it.
@@ -50,6 +50,31 @@ pub(crate) fn kills(plans: &[KillPlan], sites: &BTreeMap<SiteId, Shape>, spec: &
         }
     }
     Ok(())
+}
+
+/// What of a run looks like a mistake and can be trained all the same, in sentences. `cores` of this machine run all its sites.
+pub(crate) fn doubts(spec: &RunSpec, sites: &BTreeMap<SiteId, Shape>, cores: u64) -> Vec<String> {
+    let mut out = Vec::new();
+    let names = || sites.keys().map(SiteId::as_str).collect::<Vec<_>>().join(", ");
+    for (i, t) in spec.site_templates.iter().enumerate() {
+        let mut labels = sites.keys().map(|s| labels(s.as_str()));
+        if !labels.any(|l| coalition_spec::run::matches(&t.selector, &l)) {
+            let selector: Vec<String> = t.selector.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+            out.push(format!(
+                "spec.siteTemplates[{i}].selector ({}) matches no site of this run: it has {}",
+                selector.join(", "),
+                names()
+            ));
+        }
+    }
+    let threads: u64 = sites.values().map(|s| u64::from(s.workers) * u64::from(s.threads)).sum();
+    if threads > cores {
+        out.push(format!(
+            "cpuThreads × workers of all sites come to {threads} compute threads, this machine has {cores} cores: sites will \
+             wait for each other. Lower spec.siteTemplates[].cpuThreads or workers, or spec.sites.max"
+        ));
+    }
+    out
 }
 
 /// Every data set that a folder was given for is one of the run's.
@@ -161,4 +186,29 @@ fn is_program(path: &Path) -> bool {
         && access(path, Access::EXEC_OK).is_ok()
         && std::fs::File::open(path).is_ok_and(read)
         && PROGRAMS.iter().any(|p| first.starts_with(p))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_mistake_is_told() {
+        let text = include_str!("../../../crds/examples/quickstart.yaml");
+        let mut spec = crate::manifest::one(Path::new("quickstart.yaml"), text).unwrap().spec;
+        let shape = Shape { workers: 2, threads: 3 };
+        let sites: BTreeMap<SiteId, Shape> =
+            ["north", "south"].into_iter().map(|s| (s.parse().unwrap(), shape)).collect();
+        assert_eq!(doubts(&spec, &sites, 12), Vec::<String>::new());
+        assert!(doubts(&spec, &sites, 11)[0].contains("12 compute threads, this machine has 11 cores"));
+        let mut other = spec.site_templates[0].clone();
+        other.selector = [("coalition.training/site".to_owned(), "nroth".to_owned())].into();
+        spec.site_templates.insert(0, other);
+        let told = doubts(&spec, &sites, 12);
+        assert!(
+            told[0].contains("siteTemplates[0].selector (coalition.training/site: nroth) matches no site"),
+            "{told:?}"
+        );
+    }
 }

@@ -18,10 +18,11 @@ pub mod manifest;
 pub mod runner;
 pub mod setup;
 pub mod site;
+pub mod stop;
 
 pub use error::{LocalError, exit_code};
 pub use faults::KillPlan;
-pub use hub::snapshot::{Snapshot, Spent, Told};
+pub use hub::snapshot::{Measured, Snapshot, Spent, Steps, Told};
 pub use layout::Layout;
 pub use runner::{Ending, Runner};
 pub use setup::RunOptions;

@@ -1,11 +1,17 @@
 //! One runner in a folder at a time: an advisory lock that the kernel lets go of when the process dies, however it dies.
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::LocalError;
 use crate::layout::Layout;
+
+/// How often a runner that finds the lock taken tries again, and how long it waits in between. Who asks whether a runner is
+/// at work ([`RunnerLock::is_held`]) holds the lock for some microseconds itself, five times a second at most
+/// ([`crate::control::POLL`]); a runner holds it for as long as it lives.
+const TRIES: (u32, Duration) = (5, Duration::from_millis(20));
 
 /// The lock, held as long as this lives.
 #[derive(Debug)]
@@ -24,10 +30,15 @@ impl RunnerLock {
             .truncate(false)
             .open(&path)
             .map_err(|e| LocalError::write(&path, &e))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(LocalError::Busy { dir: layout.dir().to_owned(), pid: pid.trim().to_owned() });
+        let mut tries = 1;
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if tries == TRIES.0 {
+                let mut pid = String::new();
+                let _ = file.read_to_string(&mut pid);
+                return Err(LocalError::Busy { dir: layout.dir().to_owned(), pid: pid.trim().to_owned() });
+            }
+            tries += 1;
+            std::thread::sleep(TRIES.1);
         }
         file.set_len(0)
             .and_then(|()| file.rewind())
@@ -36,8 +47,42 @@ impl RunnerLock {
         Ok(Self { _file: file })
     }
 
-    /// True if a runner holds the lock now.
+    /// The process that took the lock last, whether it lives or not.
+    pub fn holder(layout: &Layout) -> Option<u32> {
+        std::fs::read_to_string(layout.lock()).ok()?.trim().parse().ok()
+    }
+
+    /// True if a runner holds the lock now. Creates nothing, and does not hinder a runner that starts just then.
     pub fn is_held(layout: &Layout) -> bool {
         File::open(layout.lock()).is_ok_and(|f| flock(&f, FlockOperation::NonBlockingLockShared).is_err())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_hinders_no_runner_that_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path()).unwrap();
+        assert!(!RunnerLock::is_held(&layout));
+        assert!(!layout.lock().exists(), "asking leaves nothing behind");
+        drop(RunnerLock::take(&layout).unwrap());
+        // What `is_held` does for an instant, longer: until the runner has tried once at least.
+        let asking = File::open(layout.lock()).unwrap();
+        flock(&asking, FlockOperation::NonBlockingLockShared).unwrap();
+        let letting_go = std::thread::spawn(move || {
+            std::thread::sleep(TRIES.1);
+            drop(asking);
+        });
+        let held = RunnerLock::take(&layout).unwrap();
+        letting_go.join().unwrap();
+        assert!(RunnerLock::is_held(&layout));
+        assert_eq!(RunnerLock::holder(&layout), Some(std::process::id()));
+        assert!(RunnerLock::take(&layout).is_err(), "a runner is not waited for");
+        drop(held);
+        assert!(!RunnerLock::is_held(&layout));
     }
 }

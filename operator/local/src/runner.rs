@@ -1,14 +1,15 @@
 //! The runner: takes the folder, starts the hub's loop and every pretended site, and hands out control over them.
-use std::collections::BTreeMap;
+mod ending;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalition_planner::status::Phase;
 use coalition_protocol::SiteId;
 use serde::Serialize;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::LocalError;
 use crate::control::{self, Command};
@@ -21,25 +22,7 @@ use crate::lock::RunnerLock;
 use crate::setup::{self, RunOptions, Setup};
 use crate::site::{Site, SiteOptions, random_hex};
 
-/// How long workers may take to confirm the end and leave by themselves, before they are stopped.
-const LEAVE: Duration = Duration::from_secs(20);
-/// How long sites may take to save after a stop was asked for: a supervisor gives its worker 10 s, and a site that forms its
-/// gang anew just then needs as long again and some. Whoever asked for a stop must get one.
-const SAVE: Duration = Duration::from_secs(30);
-/// For how long no process may run before a stop no longer waits for word of having saved: none can come any more. Longer
-/// than a report takes to be written, and than the pause before a supervisor that failed is started again.
-const NOBODY: Duration = Duration::from_secs(1);
-
-/// How a runner ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The run reached its budget.
-    Complete,
-    /// The run failed, or ran out of time.
-    Failed,
-    /// Everything is saved; `resume` goes on.
-    Suspended,
-}
+pub use ending::Ending;
 
 /// A supervisor that runs, with the processes it started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,6 +49,8 @@ pub struct Runner {
     suspend: watch::Sender<bool>,
     /// True once the hub shall end although some site has not said that it stopped.
     enough: watch::Sender<bool>,
+    /// Sites with a running process since a stop was asked for.
+    ran: std::sync::Mutex<BTreeSet<SiteId>>,
     hub: Mutex<Option<JoinHandle<Result<(), LocalError>>>>,
     commands: Mutex<Option<JoinHandle<()>>>,
     _lock: RunnerLock,
@@ -102,6 +87,7 @@ impl Runner {
             snapshot,
             suspend,
             enough: watch::Sender::new(false),
+            ran: std::sync::Mutex::default(),
             hub: Mutex::default(),
             commands: Mutex::default(),
             _lock: lock,
@@ -213,63 +199,12 @@ impl Runner {
         self.suspend.send_replace(true);
     }
 
-    /// Waits for the end of the run or of a stop, and for the workers to leave. Sites that could not save in time are killed:
-    /// that costs work since their last site checkpoint, nothing else.
-    pub async fn finished(&self) -> Result<Ending, LocalError> {
-        let hub = self.hub.lock().await.take();
-        let Some(hub) = hub else { return Err(LocalError::Bug("the end was waited for twice".to_owned())) };
-        let mut hub = hub;
-        let ended = tokio::select! {
-            ended = &mut hub => ended,
-            () = self.overdue() => {
-                self.enough.send_replace(true);
-                hub.await
-            }
-        };
-        let outcome = ended.unwrap_or_else(|e| Err(LocalError::Bug(format!("the hub's loop ended: {e}"))));
-        if let Err(e) = outcome {
-            // Without a hub nobody tells the workers to leave, and whoever waits shall hear why at once.
-            self.shut_down().await;
-            return Err(e);
-        }
-        let left = self.wait_until_left();
-        let in_time = timeout(LEAVE, left).await.is_ok();
-        tracing::debug!(in_time, "workers left");
-        self.shut_down().await;
-        Ok(match self.snapshot.borrow().status.phase {
-            Phase::Complete => Ending::Complete,
-            Phase::Failed => Ending::Failed,
-            _ => Ending::Suspended,
-        })
-    }
-
-    /// Returns once a stop was asked for and need not be waited for any longer: a site without power, or whose workers never
-    /// joined, never says that it saved.
-    async fn overdue(&self) {
-        // The sender lives as long as this runner.
-        let _ = self.suspend.subscribe().wait_for(|asked| *asked).await;
-        let latest = Instant::now() + SAVE;
-        let mut poll = tokio::time::interval(Duration::from_millis(50));
-        let mut busy = Instant::now();
-        while Instant::now() < latest && busy.elapsed() < NOBODY {
-            poll.tick().await;
-            if !self.processes().await.is_empty() {
-                busy = Instant::now();
-            }
-        }
-    }
-
-    async fn wait_until_left(&self) {
-        let mut poll = tokio::time::interval(Duration::from_millis(50));
-        while !self.processes().await.is_empty() {
-            poll.tick().await;
-        }
-    }
-
     /// Ends everything at once: what a kill of this process does, in order.
     pub async fn shut_down(&self) {
         if let Some(hub) = self.hub.lock().await.take() {
             hub.abort();
+            // A pass that has begun ends before another runner reads the folder.
+            let _ = hub.await;
         }
         if let Some(commands) = self.commands.lock().await.take() {
             commands.abort();

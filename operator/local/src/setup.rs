@@ -70,6 +70,10 @@ pub struct Setup {
     pub trainer: PathBuf,
     /// Switches for tests.
     pub test: serde_json::Value,
+    /// The budget that stood in the folder, if it was another: tokens.
+    pub budget_before: Option<u64>,
+    /// What may not be what the user wants, in sentences.
+    pub warnings: Vec<String>,
     /// The manifest's text, unless it is the one in the folder.
     manifest: Option<String>,
 }
@@ -115,7 +119,10 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
             return Err(differs(&format!("spec.training.tokens ({now} here, {before} there: a budget may only rise)")));
         }
     }
+    let budget_before = stored.as_ref().map(|s| s.spec.training.tokens).filter(|t| *t != spec.training.tokens);
     let sites = sites(&path, &spec)?;
+    let cores = std::thread::available_parallelism().map_or(usize::MAX, std::num::NonZero::get);
+    let warnings = inputs::doubts(&spec, &sites, cores as u64);
     inputs::kills(&options.kills, &sites, &spec)?;
     inputs::data_names(options, &spec.data.dataset)?;
     let base = path.parent().unwrap_or(Path::new("."));
@@ -137,6 +144,8 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
         sites,
         trainer,
         test: options.test.clone(),
+        budget_before,
+        warnings,
         manifest: options.manifest.is_some().then_some(text),
     })
 }

@@ -31,6 +31,7 @@ pub mod status;
 pub mod steps;
 pub mod time;
 pub mod void;
+mod why;
 pub mod windows;
 pub mod world;
 

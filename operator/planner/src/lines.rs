@@ -1,11 +1,10 @@
-//! One line for each site: what it is doing, what it waits for, and what will happen next if nothing changes.
+//! One line for each site: what it is doing, with its numbers. What it waits for and what comes next: [`why`].
 use coalition_protocol::{Attempt, Incarnation, Round, SiteId};
 
 use crate::standing::Standing;
 use crate::status::{SiteState, SiteStatus};
-use crate::time::words;
 use crate::world::World;
-use crate::{commit, lost, members, steps, windows};
+use crate::{commit, steps, why};
 
 fn empty(site: &SiteId, state: SiteState) -> SiteStatus {
     SiteStatus {
@@ -47,7 +46,7 @@ pub fn all(s: &Standing<'_>) -> Vec<SiteStatus> {
 fn line(s: &Standing<'_>, site: &SiteId) -> SiteStatus {
     let Some(member) = s.view.members().get(site) else { return empty(site, SiteState::Idle) };
     let state = state(s, site);
-    let (waiting_for, next) = why(s, site, state);
+    let (waiting_for, next) = why::why(s, site, state);
     let base =
         SiteStatus { incarnation: member.incarnation, missed: member.missed, waiting_for, next, ..empty(site, state) };
     let Some(r) = s.report(site) else { return base };
@@ -88,58 +87,5 @@ fn state(s: &Standing<'_>, site: &SiteId) -> SiteState {
             SiteState::Offered
         }
         _ => SiteState::Training,
-    }
-}
-
-/// (what it waits for, what comes next).
-fn why(s: &Standing<'_>, site: &SiteId, state: SiteState) -> (String, String) {
-    let left = |t: crate::time::Millis| words(t.since(s.now));
-    match state {
-        SiteState::Silent => {
-            let since = s.silent_since(site).map_or(0, |t| s.now.since(t));
-            let next = if lost::irreplaceable(s, site) {
-                "the run waits for it: it alone has what the newest commit needs".to_owned()
-            } else {
-                members::retire_at(s, site)
-                    .map_or_else(String::new, |t| format!("retired in {} if it stays silent", left(t)))
-            };
-            (format!("a sign of life, for {}", words(since)), next)
-        }
-        SiteState::SetAside => {
-            let reason = s.member(site).and_then(|m| m.set_aside.clone()).unwrap_or_default();
-            (format!("set aside: {reason}"), "taken back once it shows the newest state after a commit".to_owned())
-        }
-        SiteState::CatchingUp => {
-            let what = if s.reaches(site) { "applying the newest commit" } else { "fetching the newest state" };
-            (what.to_owned(), "planned for again once it shows the newest state".to_owned())
-        }
-        SiteState::Offered => match windows::window(s) {
-            windows::Window::Training => {
-                let n = s.quorum();
-                (format!("offers of others: the quorum is {n}"), String::new())
-            }
-            windows::Window::Offers { until, waiting_for } => {
-                let names: Vec<&str> = waiting_for.iter().map(SiteId::as_str).collect();
-                (
-                    format!("the offer of {}", names.join(", ")),
-                    format!("goes on without {} in {}", names.join(", "), left(until)),
-                )
-            }
-            windows::Window::Holds { until, waiting_for } => {
-                let names: Vec<&str> = waiting_for.iter().map(SiteId::as_str).collect();
-                (
-                    format!("{} to hold the contributions", names.join(", ")),
-                    format!("goes on without in {}", left(until)),
-                )
-            }
-            windows::Window::Closed if windows::apart(s) => {
-                let next = windows::apart_until(s)
-                    .map_or_else(String::new, |t| format!("the lighter side is set aside in {}", left(t)));
-                ("members that do not reach each other".to_owned(), next)
-            }
-            windows::Window::Closed => ("the commit".to_owned(), String::new()),
-        },
-        SiteState::Starting => ("its workers to join".to_owned(), String::new()),
-        _ => (String::new(), String::new()),
     }
 }

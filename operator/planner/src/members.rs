@@ -16,8 +16,6 @@ pub mod reason {
     pub const LOST: &str = "Lost";
     /// Its store no longer has its opening entry.
     pub const STORE_LOST: &str = "StoreLost";
-    /// It was proved to be gone.
-    pub const GONE: &str = "Gone";
     /// It reaches the hub, but not the members that hold the heavier part.
     pub const PEERS_UNREACHABLE: &str = "PeersUnreachable";
     /// ‖Δ‖ above five running medians.
@@ -55,7 +53,7 @@ fn retired(s: &Standing<'_>) -> Vec<Removal> {
         if s.report(site).is_some_and(|r| r.store_lost) {
             // D8: at once, whatever it held: it would make a second contribution under the same name.
             out.extend(removal(s, site, reason::STORE_LOST));
-        } else if !s.world.suspend && s.silent_since(site).is_none_or(|t| s.now.since(t) >= s.replace_after()) {
+        } else if !s.world.suspend && s.silent_since(site).is_some_and(|t| s.now.since(t) >= s.replace_after()) {
             silent.push(site);
         }
     }
@@ -68,8 +66,7 @@ fn retired(s: &Standing<'_>) -> Vec<Removal> {
             without.remove(site);
             continue;
         }
-        let why = if s.silent_since(site).is_some() { reason::LOST } else { reason::GONE };
-        out.extend(removal(s, site, why));
+        out.extend(removal(s, site, reason::LOST));
     }
     out
 }

@@ -67,15 +67,6 @@ impl World {
         Received::Newest
     }
 
-    /// The hub proved that nothing of this run is at `site` any more, and that the site itself is gone.
-    pub fn gone(&mut self, site: &SiteId, now: Millis) {
-        if let Some(s) = self.sites.get_mut(site) {
-            s.report = Observed::Absent;
-            s.contact = None;
-        }
-        self.memory = fold(self, now);
-    }
-
     /// A new leader: what was known of sites is unknown until they echo its nonce (D7).
     pub fn new_leader(&mut self, nonce: impl Into<String>, now: Millis) {
         self.leader = Leader { nonce: nonce.into(), since: now, noted: self.leader.noted };

@@ -15,6 +15,7 @@ use crate::members;
 use crate::standing::Standing;
 use crate::status::{CheckpointStatus, Phase, Reason, RunStatus};
 use crate::time::{Millis, words};
+use crate::why;
 use crate::windows::{self, Window};
 use crate::world::World;
 
@@ -171,7 +172,11 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
     let starting = s.view.last_round() == Round(0);
     let usual = if starting { Phase::Starting } else { Phase::Training };
     if !silent.is_empty() {
-        let text = format!("{} is silent; the others go on", names(silent));
+        let retired = silent.iter().filter_map(|x| members::retire_at(s, x)).min();
+        let retired = retired.map_or_else(String::new, |t| {
+            format!("; retired in {} unless it is heard (sites.replaceAfterSeconds)", words(t.since(s.now)))
+        });
+        let text = format!("{} is away; {}{retired}", names(silent), why::without(s));
         return (Phase::FailingOver, Reason::SiteSilent, text);
     }
     if agreement::reports(s).len() > 1 {
@@ -187,14 +192,23 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
     }
     match windows::window(s) {
         _ if windows::apart(s) => {
-            let text = "members reach the hub but not each other; the round waits, later the lighter side is set aside";
-            (Phase::FailingOver, Reason::PeersUnreachable, text.to_owned())
+            let when = windows::apart_until(s).map_or(0, |t| t.since(s.now));
+            let text = format!(
+                "members reach the hub but not each other; the round waits, and the lighter side is set aside in {}",
+                words(when)
+            );
+            (Phase::FailingOver, Reason::PeersUnreachable, text)
         }
         Window::Training | Window::Closed => {
             (usual, Reason::RoundInProgress, format!("round {} is being trained", s.view.last_round().next()))
         }
         Window::Offers { until, waiting_for } => {
-            let text = format!("waits for {}, at most {} more", names(&waiting_for), words(until.since(s.now)));
+            let round = s.view.last_round().next();
+            let text = format!(
+                "round {round} waits for the offer of {}, at most {} more",
+                names(&waiting_for),
+                words(until.since(s.now))
+            );
             (usual, Reason::WaitingForOffers, text)
         }
         Window::Holds { until, waiting_for } => {

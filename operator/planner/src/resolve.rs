@@ -22,6 +22,9 @@ const REPLACE_THE_ONLY: u64 = 120;
 /// Share of the budget in which the rate of wsd falls, as the API documents it.
 const DECAY_SHARE: f64 = 0.2;
 
+/// What stands in for betas that were refused, so that the rest can be checked: the API's defaults.
+const BETAS: [f64; 2] = [0.9, 0.95];
+
 /// A run that cannot be trained as it is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unresolved {
@@ -43,6 +46,7 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
             0
         })
     };
+    let mut found = Vec::new();
     let t = &spec.training;
     let training = TrainingSpec {
         tokens: amount("training.tokens", &t.tokens),
@@ -52,7 +56,7 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
             api::Precision::Fp64 => Precision::Fp64,
         },
         seed: large(t.seed),
-        optimizer: optimizer(&t.optimizer),
+        optimizer: optimizer(&t.optimizer, &mut found),
         schedule: {
             let warmup_tokens = amount("training.schedule.warmupTokens", &t.schedule.warmup_tokens);
             match t.schedule.name {
@@ -77,6 +81,7 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
             grace_seconds: t.outer.grace.seconds().map(large),
         },
     };
+    problems.extend(found);
     let config = model(&spec.model, &mut problems);
     let data = data(&spec.data, &mut problems);
     let checkpoint = checkpoint(run, policy, &mut problems);
@@ -110,16 +115,18 @@ fn large(x: i64) -> u64 {
     u64::try_from(x).unwrap_or(0)
 }
 
-fn optimizer(o: &api::Optimizer) -> Optimizer {
-    // The schema demands two; with fewer, validation tells the one that is not a number.
-    let beta = |i: usize| o.betas.get(i).copied().unwrap_or(f64::NAN);
-    Optimizer::Adamw(AdamW {
-        lr: o.lr,
-        betas: [beta(0), beta(1)],
-        eps: o.eps,
-        weight_decay: o.weight_decay,
-        clip: o.clip,
-    })
+fn optimizer(o: &api::Optimizer, problems: &mut Vec<Problem>) -> Optimizer {
+    let betas: [f64; 2] = o.betas.as_slice().try_into().unwrap_or_else(|_| {
+        let shown: Vec<String> = o.betas.iter().map(ToString::to_string).collect();
+        problems.push(Problem::new(
+            "training.optimizer.betas",
+            format!("[{}]", shown.join(", ")),
+            "must have exactly two entries, the decay rates of the first and the second moment",
+            "Write both, such as [0.9, 0.95].",
+        ));
+        BETAS
+    });
+    Optimizer::Adamw(AdamW { lr: o.lr, betas, eps: o.eps, weight_decay: o.weight_decay, clip: o.clip })
 }
 
 fn model(m: &api::Model, problems: &mut Vec<Problem>) -> Option<ModelConfig> {

@@ -42,8 +42,7 @@ pub fn share(s: &Standing<'_>, members: &[SiteId], left: u64, last: &BTreeSet<Si
     let g = s.view.genesis();
     let batch = g.batch_tokens / g.sequence_length;
     let mut full: Vec<u64> = steps(s, members).iter().map(|h| h.saturating_mul(batch)).collect();
-    let sum = full.iter().fold(0u64, |n, f| n.saturating_add(*f));
-    if sum > left {
+    if sum(&full) > left {
         for (f, _) in full.iter_mut().zip(members).filter(|(_, m)| !s.current(m)) {
             *f = 1;
         }
@@ -54,10 +53,14 @@ pub fn share(s: &Standing<'_>, members: &[SiteId], left: u64, last: &BTreeSet<Si
     positions.into_iter().zip(members).map(|(n, site)| (site.clone(), n.div_ceil(batch).max(1), n)).collect()
 }
 
+fn sum(all: &[u64]) -> u64 {
+    all.iter().fold(0, |n, f| n.saturating_add(*f))
+}
+
 /// Cuts `full` down so that the sum is `left`; as it is if it fits. Everyone gets one, the first in `order` before the
 /// others, and the rest goes by proportion.
 pub fn trim(full: &[u64], left: u64, order: &[usize]) -> Vec<u64> {
-    let sum = full.iter().fold(0u64, |n, f| n.saturating_add(*f));
+    let sum = sum(full);
     if sum <= left {
         return full.to_vec();
     }

@@ -86,13 +86,12 @@ impl<'a> Standing<'a> {
         let report = self.world.sites.get(site)?.report.value()?;
         (report.incarnation == member.incarnation && report.epoch == self.view.head().epoch).then_some(report)
     }
-    /// Since when nothing was heard of `site`; none if it is proved to be gone.
+    /// Since when nothing was heard of `site`; none if this world does not know it.
     pub fn silent_since(&self, site: &SiteId) -> Option<Millis> {
-        match &self.world.sites.get(site)?.report {
-            Observed::Present { last_seen, .. } => Some(*last_seen),
-            Observed::Unknown { since } => Some(*since),
-            Observed::Absent => None,
-        }
+        Some(match &self.world.sites.get(site)?.report {
+            Observed::Present { last_seen, .. } => *last_seen,
+            Observed::Unknown { since } => *since,
+        })
     }
     /// Heard: its report reached the hub within the length of a window, by the hub's clock.
     pub fn heard(&self, site: &SiteId) -> bool {

@@ -1,6 +1,6 @@
 //! What the hub knows when it decides: the request, the history, and of every site what was last heard and when.
 //!
-//! Everything remote is three-valued: present, proved absent, or unknown since an instant. Unknown is never taken for gone.
+//! Everything remote is present, or unknown since an instant. Unknown is never taken for gone.
 use std::collections::BTreeMap;
 
 use coalition_protocol::history::View;
@@ -23,8 +23,6 @@ pub enum Observed<T> {
         /// When the hub last heard that this is still the newest.
         last_seen: Millis,
     },
-    /// Proved not to be there.
-    Absent,
     /// Not known.
     Unknown {
         /// Since when.

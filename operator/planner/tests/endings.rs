@@ -171,3 +171,23 @@ fn late_work_counts_as_planned() {
     assert!(v.last_round().0 == 7 && late > 0);
     assert_eq!(v.tokens() + v.in_flight() + late, v.genesis().budget);
 }
+
+/// What `why` says of a site that is away: what the others do meanwhile, and when its part is given up.
+#[test]
+fn of_a_site_that_is_away_it_is_told_what_happens_and_when() {
+    let mut sim = at_round(2, 3, 11);
+    let after = sim.world.spec.sites.replace_after_seconds;
+    sim.inflict(Fault::Down { site: 0, millis: 10_000 * after });
+    assert!(sim.until(LIMIT, |s| decide(s).status.sites[0].state == SiteState::Silent));
+    let status = decide(&sim).status;
+    assert_eq!(status.reason, Reason::SiteSilent);
+    for text in [&status.sites[0].next, &status.message] {
+        for word in ["round ", "retired in ", " s ", "sites.replaceAfterSeconds"] {
+            assert!(text.contains(word), "{word:?} is missing in: {text}");
+        }
+    }
+    assert!(status.sites[0].waiting_for.starts_with("a sign of life, for "), "{}", status.sites[0].waiting_for);
+    assert!(sim.until(LIMIT, |s| decide(s).status.sites[0].state == SiteState::Retired));
+    assert!(decide(&sim).status.sites[0].next.contains("new incarnation"), "it may come back");
+    assert!(sim.until(LIMIT, Sim::ended));
+}

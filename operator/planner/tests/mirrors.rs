@@ -20,7 +20,7 @@ fn at_round(sites: u32, rounds: u64, seed: u64) -> Sim {
 fn report<'a>(world: &'a mut World, site: &SiteId) -> &'a mut SiteReport {
     match &mut world.sites.get_mut(site).unwrap().report {
         Observed::Present { value, .. } => value,
-        other => panic!("{other:?}"),
+        other @ Observed::Unknown { .. } => panic!("{other:?}"),
     }
 }
 

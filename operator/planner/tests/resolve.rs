@@ -83,3 +83,14 @@ fn what_cannot_be_trained_is_told(#[case] from: &str, #[case] to: &str, #[case] 
     let found = problems(&text);
     assert!(found.iter().any(|p| p.contains(want)), "{want:?} is not in {found:#?}");
 }
+
+/// What the API refuses is resolved all the same, for the other checks: a value that is missing is never shown as NaN.
+#[test]
+fn a_list_of_betas_that_is_too_short_is_told_as_it_stands() {
+    let examined = manifest::examine(&QUICKSTART.replace("betas: [0.9, 0.95]", "betas: [0.9]"));
+    let run = &examined.objects.runs[0];
+    let found = resolve(run, examined.objects.policy_of(run)).unwrap_err().problems;
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with("spec.training.optimizer.betas: [0.9]: must have exactly two entries"), "{found:#?}");
+}

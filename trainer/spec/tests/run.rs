@@ -49,8 +49,34 @@ fn nesterov(r: &mut RunSpec) -> &mut coalition_spec::training::Nesterov {
     n
 }
 
+/// Each way out is one for all templates and fields together: taking it ends the refusals.
+#[test]
+fn ways_out_do_not_contradict_each_other() {
+    let mut run = base();
+    let mut three = run.site_templates[0].clone();
+    three.selector = [("zone".to_owned(), "a".to_owned())].into();
+    three.shape.workers = 3;
+    run.site_templates.insert(0, three);
+    run.training.outer.tokens_per_round = 130_000;
+    let found: Vec<String> = run.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "training.batchTokens: 4096: must split evenly over all siteTemplates: a multiple of sequenceLength × workers = \
+             256 × 3 and 256 × 2 and 256 × 1, that is of 1536. Use 3072 or 4608.",
+            "training.outer.tokensPerRound: 130k: must be a multiple of batchTokens = 4096. Use 31 × batchTokens, once that \
+             is mended.",
+        ]
+    );
+    for batch in [3072, 4608] {
+        run.training.batch_tokens = batch;
+        run.training.outer.tokens_per_round = 28 * batch;
+        assert_eq!(run.problems(), vec![], "{batch}");
+    }
+}
+
 #[rstest]
-#[case(|r: &mut RunSpec| r.training.batch_tokens = 4097, "training.batchTokens: 4097: must split evenly over siteTemplates[0]: a multiple of sequenceLength × workers = 256 × 2 = 512. Use 4096 or 4608.")]
+#[case(|r: &mut RunSpec| r.training.batch_tokens = 4097, "training.batchTokens: 4097: must split evenly over all siteTemplates: a multiple of sequenceLength × workers = 256 × 2 and 256 × 1, that is of 512. Use 4096 or 4608.")]
 #[case(|r: &mut RunSpec| r.training.batch_tokens = 256, "Use 512.")]
 #[case(|r: &mut RunSpec| r.training.batch_tokens = 0, "training.batchTokens: 0: must be 1 to")]
 #[case(|r: &mut RunSpec| r.training.tokens = 1_000_000, "training.tokens: 1M: must be at least four rounds of sites.max × tokensPerRound = 2 × 131072, that is 1048576. Raise the budget")]

@@ -17,9 +17,14 @@ const FRAME: Duration = Duration::from_millis(100);
 /// Follows until the sender is gone.
 pub async fn follow(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
     let all = MultiProgress::new();
-    let plain = ProgressStyle::with_template("  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let plain = ProgressStyle::with_template("  {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    // Coloured by the template: the message alone is cut to the width of the terminal.
+    let warning = match ProgressStyle::with_template("  {wide_msg:.yellow}") {
+        Ok(style) if style::is_on() => style,
+        _ => plain.clone(),
+    };
     let run = all.add(ProgressBar::new(1));
-    if let Ok(bar) = ProgressStyle::with_template("{prefix:.bold} [{bar:30}] {percent:>3} %  {msg}") {
+    if let Ok(bar) = ProgressStyle::with_template("{prefix:.bold} [{bar:30}] {percent:>3} %  {wide_msg}") {
         run.set_style(bar.progress_chars("=> "));
     }
     let mut sites: Vec<ProgressBar> = Vec::new();
@@ -41,11 +46,11 @@ pub async fn follow(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
             sites.push(bar);
         }
         for (bar, line) in sites.iter().zip(&now.status.sites) {
-            let text = show::site(line);
-            bar.set_message(match line.state {
-                SiteState::Silent | SiteState::SetAside | SiteState::Retired => style::warning(&text),
-                _ => text,
+            bar.set_style(match line.state {
+                SiteState::Silent | SiteState::SetAside | SiteState::Retired => warning.clone(),
+                _ => plain.clone(),
             });
+            bar.set_message(show::site(line));
         }
         tokio::time::sleep(FRAME).await;
         if snapshot.changed().await.is_err() {
@@ -55,12 +60,12 @@ pub async fn follow(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
 }
 
 fn message(s: &Snapshot) -> String {
-    let mut parts = vec![format!("{}, round {}", show::phase(s.status.phase), s.status.round.0)];
+    let mut parts = vec![format!("{}, {} committed", show::phase(s.status.phase), show::rounds(s.status.round.0))];
     if s.status.loss.is_some() {
-        parts.push(format!("loss {}", show::loss(s.status.loss)));
+        parts.push(format!("loss {} nats/token", show::loss(s.status.loss)));
     }
     if let Some((_, now)) = show::bits(s) {
-        parts.push(format!("{now:.3} bits/byte"));
+        parts.push(format!("held-out {now:.3} bits/byte"));
     }
     if s.status.tokens_per_second.is_some() {
         parts.push(show::speed(s.status.tokens_per_second));

@@ -1,5 +1,5 @@
 //! Plain lines: an event when it happens, a line for the run and each site when something changed, at most one group every
-//! few seconds.
+//! few seconds. Lines end up in files: each begins with the time of day.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub async fn follow(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
         let now = snapshot.borrow_and_update().clone();
         for told in news.of(&now) {
             let mark = if told.event.warning { "! " } else { "" };
-            note!("[{}] {mark}{}", show::duration(told.seconds), told.event.message);
+            note!("{} [{}] {mark}{}", show::time_of_day(), show::duration(told.seconds), told.event.message);
         }
         let group: Vec<String> = std::iter::once(show::run(&now))
             .chain(now.status.sites.iter().map(|l| format!("  {}", show::site(l))))
@@ -31,7 +31,7 @@ pub async fn follow(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
         let due = last.as_ref().is_none_or(|(at, lines)| at.elapsed() >= EVERY && *lines != group);
         if due {
             for line in &group {
-                note!("{line}");
+                note!("{} {line}", show::time_of_day());
             }
             last = Some((Instant::now(), group));
         }

@@ -31,6 +31,16 @@ impl Chain {
         while let Some(r) = durable::read_json::<SignedRecord>(&layout.record(Seq(records.len() as u64)))? {
             records.push(r);
         }
+        if let Some((first, last)) = after(layout, records.len() as u64)? {
+            return Err(LocalError::Input {
+                path: layout.record(Seq(records.len() as u64)),
+                what: format!(
+                    "this record is missing, and records {first} to {last} stand after it: put it back from a copy of the \
+                     folder. If there is none, move those out of the folder: what is missing at the end of a history comes \
+                     back from the stores of the sites, what is missing in between does not"
+                ),
+            });
+        }
         let damaged = |path, what: String| LocalError::Damaged { path, what };
         let view = View::replay(&records)
             .map_err(|e| damaged(layout.history(), format!("{e}: restore the folder from a copy")))?;
@@ -87,6 +97,16 @@ impl Chain {
         Arc::make_mut(&mut self.records).push(signed);
         Ok(())
     }
+}
+
+/// The first and the last record in the folder from `next` on, if there is one.
+fn after(layout: &Layout, next: u64) -> Result<Option<(u64, u64)>, LocalError> {
+    let folder = layout.history();
+    let entries = std::fs::read_dir(&folder).map_err(|e| LocalError::read(&folder, &e))?;
+    let number = |name: &str| name.strip_suffix(".json")?.parse::<u64>().ok();
+    let beyond: Vec<u64> =
+        entries.flatten().filter_map(|e| number(&e.file_name().to_string_lossy())).filter(|n| *n >= next).collect();
+    Ok(beyond.iter().min().copied().zip(beyond.iter().max().copied()))
 }
 
 /// The hub's key: 32 bytes, hexadecimal, readable by its owner alone.

@@ -21,6 +21,8 @@ pub struct Inbox {
     pub report: Option<Arc<SiteReport>>,
     /// When it was last heard in this life of the hub.
     pub heard: Option<Instant>,
+    /// True if the report that was kept is damaged and no newer one came yet.
+    pub damaged: bool,
 }
 
 /// The hub's end, shared with all sites.
@@ -40,17 +42,25 @@ impl Exchange {
     pub fn open(layout: &Layout, sites: &[SiteId]) -> Result<Arc<Self>, LocalError> {
         durable::folder(&layout.reports())?;
         durable::sweep(&layout.reports())?;
-        let mut inbox = BTreeMap::new();
+        let (mut inbox, mut told) = (BTreeMap::new(), Vec::new());
         for site in sites {
-            let report = durable::read_json::<SiteReport>(&layout.report(site))?.map(Arc::new);
-            inbox.insert(site.clone(), Inbox { report, heard: None });
+            let (report, damage) = durable::read_or_absent::<SiteReport>(&layout.report(site))?;
+            let damaged = damage.is_some();
+            told.extend(damage.map(|what| {
+                let message = format!(
+                    "{what}: it counts as absent, and {site} reports again. If its store does not show that this run was at \
+                     work there, it counts as lost"
+                );
+                Event { reason: "ReportDamaged".to_owned(), site: Some(site.clone()), message, warning: true }
+            }));
+            inbox.insert(site.clone(), Inbox { report: report.map(Arc::new), heard: None, damaged });
         }
         Ok(Arc::new(Self {
             layout: layout.clone(),
             history: watch::Sender::new(Arc::default()),
             site_runs: sites.iter().map(|s| (s.clone(), watch::Sender::new(None))).collect(),
             inbox: Mutex::new(inbox),
-            told: Mutex::default(),
+            told: Mutex::new(told),
             changed: Notify::new(),
         }))
     }
@@ -66,9 +76,9 @@ impl Exchange {
         reports.filter_map(|r| r.mirrored.max(r.head.map(|h| h.seq))).max()
     }
 
-    /// Tells a person something that no report can say.
-    pub fn tell(&self, site: &SiteId, reason: &str, message: String) {
-        let event = Event { reason: reason.to_owned(), site: Some(site.clone()), message, warning: true };
+    /// Tells a person something that no report can say, of a site or of the run.
+    pub fn tell<'a>(&self, site: impl Into<Option<&'a SiteId>>, reason: &str, message: String) {
+        let event = Event { reason: reason.to_owned(), site: site.into().cloned(), message, warning: true };
         self.told.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         self.changed.notify_one();
     }
@@ -142,6 +152,12 @@ impl Link {
         Ok(())
     }
 
+    /// True if this site's report at the hub is damaged and it has not reported again since. Whatever the store held then
+    /// was opened: a damaged word must not hide that it is gone (D8).
+    pub fn is_damaged(&self) -> bool {
+        self.exchange.inbox().get(&self.site).is_some_and(|i| i.damaged)
+    }
+
     /// Tells a person something that the hub cannot see, as its reports do not come.
     pub fn tell(&self, reason: &str, message: String) {
         self.exchange.tell(&self.site, reason, message);
@@ -159,6 +175,7 @@ impl Link {
         let first = entry.heard.replace(Instant::now()).is_none();
         if let Some(r) = report {
             entry.report = Some(Arc::new(r));
+            entry.damaged = false;
         }
         drop(inbox);
         if news || first {

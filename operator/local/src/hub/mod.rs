@@ -48,7 +48,7 @@ impl Hub {
         suspend: watch::Receiver<bool>,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), LocalError> {
         let (chain, view) = Chain::open(&setup.layout)?;
-        let remembered = durable::read_json::<Remembered>(&setup.layout.memory())?.unwrap_or_default();
+        let remembered = remember(setup, &exchange)?;
         let clock = Clock::from(remembered.now);
         let facts = coalition_planner::Setup {
             run: setup.run.clone(),
@@ -58,20 +58,25 @@ impl Hub {
             elements: setup.elements,
         };
         let noted = exchange.noted(&setup.run);
-        if let (None, Some(seq)) = (&view, noted) {
+        let damaged = exchange.inbox().values().any(|i| i.damaged);
+        if view.is_none() && (noted.is_some() || damaged) {
+            let reported = noted.map_or("records".to_owned(), |seq| format!("record {seq}"));
             return Err(LocalError::Damaged {
                 path: setup.layout.history(),
                 what: format!(
-                    "it is empty, and sites of this run reported record {seq}: restore it from a copy, or start a new run \
-                     in another folder"
+                    "it is empty, and sites of this run reported {reported}: restore it from a copy, or start a new run in \
+                     another folder"
                 ),
             });
         }
         if let Some(v) = &view {
             let g = v.genesis();
-            let (tokens, budget) = (v.tokens(), setup.spec.training.tokens);
-            if v.ended().is_some_and(|e| e.outcome == Outcome::Complete) && budget > tokens {
-                return Err(LocalError::Ended { dir: setup.layout.dir().to_owned(), tokens, budget });
+            let budget = setup.spec.training.tokens;
+            if let Some(before) = setup.budget_before
+                && v.ended().is_some_and(|e| e.outcome == Outcome::Complete)
+                && budget > v.tokens()
+            {
+                return Err(LocalError::Ended { dir: setup.layout.dir().to_owned(), before, budget });
             }
             let identity = setup.spec.identity().map_err(|e| LocalError::Bug(e.to_string()))?;
             for (what, same) in [("spec", g.spec == identity), ("data set", g.data == setup.data_digest)] {
@@ -124,4 +129,30 @@ impl Hub {
             }
         }
     }
+}
+
+/// What an earlier hub in this folder left. Without it the clock of the run begins anew, or goes on from the status if that
+/// can be read, and failures that sites reported before count as looked at: none is charged a second time.
+fn remember(setup: &Setup, exchange: &Exchange) -> Result<Remembered, LocalError> {
+    let (remembered, damage) = durable::read_or_absent::<Remembered>(&setup.layout.memory())?;
+    if let Some(remembered) = remembered {
+        return Ok(remembered);
+    }
+    if let Some(what) = damage {
+        let message = format!(
+            "{what}: it counts as absent. What it held are observations: restarts charged before are forgotten, records and \
+             stores are untouched"
+        );
+        exchange.tell(None::<&coalition_protocol::SiteId>, "MemoryDamaged", message);
+    }
+    let snapshot = durable::read_or_absent::<Snapshot>(&setup.layout.status())?.0.filter(|s| s.run == setup.run);
+    let now = Millis(snapshot.as_ref().map_or(0, |s| (s.seconds * 1000.0) as u64));
+    let mut remembered = Remembered { now, snapshot, ..Remembered::default() };
+    for (site, inbox) in exchange.inbox() {
+        if let Some(r) = inbox.report.filter(|r| r.run == setup.run) {
+            let newest = r.gang.failures.iter().map(|f| f.number).max().unwrap_or(0);
+            remembered.restarts.seen.insert(site, (r.incarnation, newest));
+        }
+    }
+    Ok(remembered)
 }

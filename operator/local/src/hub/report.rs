@@ -1,18 +1,20 @@
 //! Report: status, events and what a later hub should remember. Written when something changed and not too often; all of it
 //! may be lost without harm.
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use coalition_planner::restarts::Restarts;
 use coalition_planner::{Decision, Millis, World};
-use coalition_protocol::Seq;
+use coalition_protocol::history::Commit;
 use coalition_protocol::messages::Evaluation;
+use coalition_protocol::{Seq, SiteId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::LocalError;
 use crate::durable;
-use crate::hub::snapshot::{Snapshot, Told};
+use crate::hub::snapshot::{Measured, Snapshot, Steps, Told};
 use crate::hub::times::Times;
 use crate::setup::Setup;
 
@@ -47,6 +49,8 @@ pub struct Reporter {
     events: Vec<Told>,
     evaluations: Vec<Evaluation>,
     times: Times,
+    steps: BTreeMap<SiteId, Steps>,
+    measured: Option<Measured>,
     written: Option<Millis>,
 }
 
@@ -54,7 +58,8 @@ impl Reporter {
     /// Goes on from what was remembered.
     pub fn new(setup: &Setup, remembered: Remembered, now: Millis) -> (Self, watch::Receiver<Arc<Snapshot>>) {
         let before = remembered.snapshot;
-        let (events, evaluations, spent) = before.map(|s| (s.events, s.evaluations, s.spent)).unwrap_or_default();
+        let (events, evaluations, spent, steps, measured) =
+            before.map(|s| (s.events, s.evaluations, s.spent, s.steps, s.measured)).unwrap_or_default();
         let world = World::new(empty_facts(setup), setup.spec.clone(), None, String::new(), now);
         let status = coalition_planner::report::queued(&world, now);
         let run = setup.run.clone();
@@ -66,6 +71,9 @@ impl Reporter {
             events: events.clone(),
             evaluations: evaluations.clone(),
             spent: spent.clone(),
+            steps: steps.clone(),
+            measured,
+            unsaved: Vec::new(),
         };
         let (to, from) = watch::channel(Arc::new(snapshot));
         let reporter = Self {
@@ -76,6 +84,8 @@ impl Reporter {
             events,
             evaluations,
             times: Times::new(spent, now),
+            steps,
+            measured,
             written: None,
         };
         (reporter, from)
@@ -100,6 +110,10 @@ impl Reporter {
                 thin(&mut self.evaluations);
             }
         }
+        self.measured = self.evaluations.last().and_then(|e| measured(world, e.of)).or(self.measured);
+        for line in &decision.status.sites {
+            self.steps.entry(line.site.clone()).or_default().see(line.incarnation, line.step);
+        }
         let before = self.snapshot.borrow().clone();
         let doing =
             before.status.sites.iter().map(|l| (&l.site, l.state, world.sites.get(&l.site).and_then(|s| s.contact)));
@@ -114,6 +128,9 @@ impl Reporter {
             events: self.events.clone(),
             evaluations: self.evaluations.clone(),
             spent: self.times.spent.clone(),
+            steps: self.steps.clone(),
+            measured: self.measured,
+            unsaved: Vec::new(),
         });
         self.snapshot.send_replace(snapshot.clone());
         if changed || self.written.is_none_or(|w| now.since(w) >= QUIET) {
@@ -129,6 +146,17 @@ impl Reporter {
         }
         Ok(())
     }
+}
+
+/// The commit that a measurement names; none if the history has no such commit.
+fn measured(world: &World, of: Seq) -> Option<Measured> {
+    let (_, round, commit) = world.view.as_ref()?.commits().rev().find(|(seq, ..)| *seq == of)?;
+    let tokens = match commit {
+        Commit::Genesis => 0,
+        Commit::Outer(o) => o.tokens,
+        Commit::Step(s) => s.tokens,
+    };
+    Some(Measured { of, round, tokens })
 }
 
 fn seconds(now: Millis) -> f64 {

@@ -155,7 +155,10 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
             let records = history.borrow().clone();
             let start = after.map_or(0, |a| records.partition_point(|r| r.record.seq <= a));
             let input = Input {
-                opened: state.durable().filter(|d| d.run == run.run).and_then(|d| d.opened),
+                opened: match state.durable().filter(|d| d.run == run.run) {
+                    Some(d) => d.opened,
+                    None => state.link().is_damaged().then_some(run.incarnation),
+                },
                 applied: state.applied(&run),
                 records: records.iter().skip(start).cloned().collect(),
                 site_run: run,

@@ -24,7 +24,7 @@ pub fn decide(sim: &Sim) -> Decision {
 pub fn report<'a>(world: &'a mut World, site: &SiteId) -> &'a mut SiteReport {
     match &mut world.sites.get_mut(site).unwrap().report {
         Observed::Present { value, .. } => value,
-        other => panic!("{other:?}"),
+        other @ Observed::Unknown { .. } => panic!("{other:?}"),
     }
 }
 

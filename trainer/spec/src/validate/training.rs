@@ -76,29 +76,47 @@ pub(super) fn training(c: &mut Checks, run: &RunSpec) {
     schedule(c, run);
 }
 
+/// Tokens that a batch must be a multiple of, so that it splits over the workers of every site template; none if there is
+/// no such number, for reasons that are told elsewhere.
+fn batch_unit(run: &RunSpec) -> Option<u64> {
+    let mut unit = 1u64;
+    for t in &run.site_templates {
+        let one = (run.data.sequence_length as u64).saturating_mul(u64::from(t.shape.workers));
+        let common = gcd(unit, one);
+        unit = (unit / common.max(1)).saturating_mul(one);
+    }
+    (unit > 0 && !run.site_templates.is_empty()).then_some(unit)
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn splits(run: &RunSpec) -> bool {
+    batch_unit(run).is_none_or(|unit| run.training.batch_tokens.is_multiple_of(unit))
+}
+
+/// One problem for all templates: a way out for one alone could be refused because of another.
 fn batch(c: &mut Checks, run: &RunSpec) {
     let batch = run.training.batch_tokens;
-    for (i, t) in run.site_templates.iter().enumerate() {
-        let unit = (run.data.sequence_length as u64).saturating_mul(u64::from(t.shape.workers));
-        if batch == 0 || unit == 0 {
-            continue; // Told elsewhere.
-        }
-        c.that(batch.is_multiple_of(unit), || {
-            let below = batch / unit * unit;
-            let above = (batch / unit + 1).saturating_mul(unit);
-            let way_out =
-                if below == 0 { format!("Use {above}.") } else { format!("Use {below} or {above}.") };
-            Problem::new(
-                "training.batchTokens",
-                tokens::format(batch),
-                format!(
-                    "must split evenly over siteTemplates[{i}]: a multiple of sequenceLength × workers = {} × {} = {unit}",
-                    run.data.sequence_length, t.shape.workers
-                ),
-                way_out,
+    let Some(unit) = batch_unit(run).filter(|_| batch > 0) else { return };
+    c.that(splits(run), || {
+        let below = batch / unit * unit;
+        let above = (batch / unit + 1).saturating_mul(unit);
+        let way_out = if below == 0 { format!("Use {above}.") } else { format!("Use {below} or {above}.") };
+        let length = run.data.sequence_length;
+        let products: Vec<String> =
+            run.site_templates.iter().map(|t| format!("{length} × {}", t.shape.workers)).collect();
+        let bound = if let [one] = products.as_slice() {
+            format!("must split evenly over siteTemplates[0]: a multiple of sequenceLength × workers = {one} = {unit}")
+        } else {
+            format!(
+                "must split evenly over all siteTemplates: a multiple of sequenceLength × workers = {}, that is of {unit}",
+                products.join(" and ")
             )
-        });
-    }
+        };
+        Problem::new("training.batchTokens", tokens::format(batch), bound, way_out)
+    });
 }
 
 fn rounds(c: &mut Checks, run: &RunSpec) {
@@ -106,11 +124,17 @@ fn rounds(c: &mut Checks, run: &RunSpec) {
     if t.batch_tokens > 0 && o.tokens_per_round > 0 {
         c.that(o.tokens_per_round.is_multiple_of(t.batch_tokens), || {
             let steps = (o.tokens_per_round / t.batch_tokens).max(1);
+            // A multiple of a batch that is itself refused would be refused next.
+            let way_out = if splits(run) {
+                format!("Use {}, {steps} × batchTokens.", steps.saturating_mul(t.batch_tokens))
+            } else {
+                format!("Use {steps} × batchTokens, once that is mended.")
+            };
             Problem::new(
                 "training.outer.tokensPerRound",
                 tokens::format(o.tokens_per_round),
                 format!("must be a multiple of batchTokens = {}", tokens::format(t.batch_tokens)),
-                format!("Use {}, {steps} × batchTokens.", steps.saturating_mul(t.batch_tokens)),
+                way_out,
             )
         });
     }

@@ -1,0 +1,110 @@
+//! Files of the hub that are damaged or gone: what is made good, and what is refused with a way out.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use coalition_local::{Ending, Runner, Snapshot};
+use coalition_protocol::{Incarnation, Seq};
+use common::{Bench, LONG, Shape, check_ledger, finish, site, trained};
+
+fn damage(path: &Path) {
+    std::fs::write(path, "{\"half").expect("written");
+}
+
+/// A run of some rounds, stopped: nothing is written to the folder any more.
+async fn begun(bench: &Bench) {
+    let runner = bench.start().await;
+    trained(&runner, 3).await;
+    runner.stop();
+    assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);
+}
+
+async fn told(runner: &Runner, reason: &str) -> Arc<Snapshot> {
+    runner.wait_for(LONG, |s| s.events.iter().any(|e| e.event.reason == reason)).await.expect("it is told")
+}
+
+fn message(s: &Snapshot, reason: &str) -> String {
+    s.events.iter().find(|e| e.event.reason == reason).map(|e| e.event.message.clone()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_memory_and_reports_block_nothing() {
+    let bench = Bench::new(&Shape { rounds: 16, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let layout = bench.layout();
+    let (memory, report) = (layout.memory(), layout.report(&site("south")));
+    damage(&memory);
+    damage(&report);
+    let runner = bench.start().await;
+    let seen = told(&runner, "ReportDamaged").await;
+    assert!(message(&seen, "ReportDamaged").contains(&report.display().to_string()));
+    assert!(message(&seen, "MemoryDamaged").contains(&memory.display().to_string()));
+    assert!(seen.seconds > 0.0, "the clock goes on from the status");
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    assert_eq!(view.incarnation(&site("south")), Some(Incarnation(1)), "its store was there: nothing was lost");
+}
+
+/// Its report alone remembered that the store had been opened (D8): with the report damaged, the loss shows all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_report_hides_no_lost_store() {
+    let bench = Bench::new(&Shape { rounds: 24, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let (layout, south) = (bench.layout(), site("south"));
+    damage(&layout.report(&south));
+    std::fs::remove_dir_all(layout.store(&south)).expect("removed");
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    assert_eq!(view.incarnation(&south), Some(Incarnation(2)), "it was assigned anew");
+}
+
+/// What was charged before is not charged again because the note of it is damaged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_are_not_charged_twice_when_the_memory_is_damaged() {
+    let more = "  failurePolicy: {maxRestarts: 1000}\n";
+    let mut bench = Bench::new(&Shape { rounds: 16, pause: 10, more, ..Shape::default() });
+    bench.options.test = serde_json::json!({"failWith": 70});
+    let runner = bench.start().await;
+    let charged = runner.wait_for(LONG, |s| s.status.restarts_charged >= 3).await.expect("failures are charged");
+    assert!(charged.status.restarts_charged >= 3);
+    runner.shut_down().await;
+    drop(runner);
+    damage(&bench.layout().memory());
+    bench.options.test = serde_json::json!({"stepPauseMillis": 10});
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let last = runner.snapshot().borrow().status.restarts_charged;
+    // Failures that the last reports did not bring any more count as new; those that they brought do not.
+    assert!(last < 3, "{last} are charged anew");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hole_in_the_history_is_named_with_the_way_out() {
+    let bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let layout = bench.layout();
+    let last = bench.view().head().seq.0;
+    let hole = last - 2;
+    std::fs::remove_file(layout.record(Seq(hole))).expect("removed");
+    let e = Runner::start(&bench.options).await.expect_err("refused");
+    let (path, after) = (layout.record(Seq(hole)).display().to_string(), format!("{} to {last}", hole + 1));
+    for word in [path.as_str(), "missing", &after, "copy", "move those out"] {
+        assert!(e.to_string().contains(word), "{word:?} is missing in: {e}");
+    }
+    // The way out that needs no copy: with the rest out of the folder, the stores bring back what they mirror.
+    let aside = bench.folder.path().join("aside");
+    std::fs::create_dir(&aside).expect("a folder");
+    for n in hole + 1..=last {
+        let path = layout.record(Seq(n));
+        std::fs::rename(&path, aside.join(path.file_name().expect("a name"))).expect("moved");
+    }
+    let runner = bench.start().await;
+    told(&runner, "RecordsRestored").await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    check_ledger(&bench.view());
+}

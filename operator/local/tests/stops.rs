@@ -1,0 +1,109 @@
+//! What is said of a stop: success only if the order was taken and every site that ran has saved.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod common;
+
+use coalition_local::lock::RunnerLock;
+use coalition_local::stop::Stop;
+use coalition_local::{Ending, Layout, LocalError, Snapshot, durable, exit_code};
+use coalition_planner::status::Phase;
+use common::{Bench, Shape, finish, site, trained};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What the folder shows after a stop, asked for from outside as `kubectl-coalition stop` does.
+async fn stopped(layout: &Layout, asked: Stop) -> Result<Snapshot, LocalError> {
+    let mut poll = tokio::time::interval(coalition_local::control::POLL);
+    let limit = tokio::time::Instant::now() + common::LONG;
+    while asked.is_pending() {
+        assert!(tokio::time::Instant::now() < limit, "the runner of {} does not end", layout.dir().display());
+        poll.tick().await;
+    }
+    asked.outcome()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_was_taken_and_saved_is_a_stop() {
+    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    trained(&runner, 2).await;
+    let asked = Stop::ask(&bench.layout()).expect("a runner is at work");
+    assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);
+    drop(runner);
+    let last = stopped(&bench.layout(), asked).await.expect("saved");
+    assert_eq!(last.status.phase, Phase::Suspended);
+    assert!(last.unsaved.is_empty());
+}
+
+/// A runner that dies is no runner that stopped, whenever it dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_that_dies_before_or_after_the_order_has_not_stopped() {
+    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
+    let layout = bench.layout();
+    let runner = bench.start().await;
+    trained(&runner, 2).await;
+    // As a kill leaves it: everything ends, nobody says anything.
+    runner.shut_down().await;
+    drop(runner);
+    let held = RunnerLock::take(&layout).expect("free");
+    let asked = Stop::ask(&layout).expect("someone holds the folder");
+    let order = std::fs::read_dir(layout.control()).expect("orders").next().expect("one").expect("a file").path();
+    drop(held);
+    let e = stopped(&layout, asked).await.expect_err("nobody took it");
+    assert_eq!(e.exit_code(), exit_code::UNAVAILABLE);
+    for word in ["gone before it took the order", "round ", "tokens committed", "written at 20", "resume"] {
+        assert!(e.to_string().contains(word), "{word:?} is missing in: {e}");
+    }
+    assert!(!order.exists(), "no later runner takes it for its own");
+    // Taken, and dead before the sites saved: the status is of this runner, and says that it trained.
+    let held = RunnerLock::take(&layout).expect("free");
+    let asked = Stop::ask(&layout).expect("someone holds the folder");
+    assert_eq!(coalition_local::control::take(&layout), [coalition_local::control::Command::Stop]);
+    drop(held);
+    let e = stopped(&layout, asked).await.expect_err("nobody saved");
+    assert_eq!(e.exit_code(), exit_code::INTERRUPTED);
+    assert!(e.to_string().contains("gone before it said that sites saved"), "{e}");
+    // An older life's word does not count for this one.
+    let mut old: Snapshot = durable::read_json(&layout.status()).expect("readable").expect("a status");
+    (old.status.phase, old.runner) = (Phase::Suspended, old.runner + 1);
+    durable::replace_view(&layout.status(), &old).expect("written");
+    let held = RunnerLock::take(&layout).expect("free");
+    let asked = Stop::ask(&layout).expect("someone holds the folder");
+    coalition_local::control::take(&layout);
+    drop(held);
+    assert!(stopped(&layout, asked).await.is_err(), "the status is of another runner");
+}
+
+/// South's workers do not react: they are stopped like a machine that hangs, so they cannot save.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_that_did_not_save_is_named() {
+    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    trained(&runner, 2).await;
+    let south = site("south");
+    for p in runner.processes().await.into_iter().filter(|p| p.site == south) {
+        for pid in p.workers.iter().copied().chain([p.supervisor]) {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
+            kill_process(pid, Signal::STOP).expect("stopped");
+        }
+    }
+    let asked = Stop::ask(&bench.layout()).expect("a runner is at work");
+    let ending = tokio::time::timeout(2 * common::LONG, runner.finished()).await.expect("an end").expect("stopped");
+    assert_eq!(ending, Ending::Unsaved(vec![south.clone()]));
+    drop(runner);
+    let e = stopped(&bench.layout(), asked).await.expect_err("south did not save");
+    assert_eq!(e.exit_code(), exit_code::INTERRUPTED);
+    assert!(e.to_string().contains("south had not saved"), "{e}");
+    assert!(e.to_string().contains("last site checkpoint"), "{e}");
+}
+
+/// A site that was down before the stop has nothing to save by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_site_without_power_is_not_waited_for() {
+    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    trained(&runner, 2).await;
+    runner.kill_site(&site("south")).await.expect("it was up");
+    let asked = Stop::ask(&bench.layout()).expect("a runner is at work");
+    assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);
+    drop(runner);
+    stopped(&bench.layout(), asked).await.expect("what ran is saved");
+}
