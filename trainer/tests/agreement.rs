@@ -113,8 +113,9 @@ fn a_damaged_kept_state_is_reloaded() {
 fn of_several_chunks_only_the_one_that_differs_is_computed_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut spec = common::spec(4, 2, 2);
-    // 3 × 16 × 90 000 weights and some: more than the 4 Mi elements of a chunk.
-    spec.model.config.intermediate_size = 90_000;
+    // 3 × 512 × 2800 weights and some: more than the 4 Mi elements of a chunk.
+    spec.model.config.hidden_size = 512;
+    spec.model.config.intermediate_size = 2800;
     let flip = json!({"round": 1, "chunk": 1, "when": "computed"});
     let (_, all, hub) = run_of(dir.path(), &spec, &["north", "south"], &flip);
     let seen = all[0].events("reproduced");

@@ -102,6 +102,18 @@ pub enum BadJoin {
 }
 
 impl GangState {
+    /// A gang without processes that goes on from what it last reported: for a site that lost its note of the gang. The
+    /// note may have been one attempt ahead of the report, so the next attempt is two above it.
+    pub fn recovered(report: &GangReport) -> Self {
+        Self {
+            attempt: report.attempt.next(),
+            failures: report.failures.clone(),
+            failed: report.failures.iter().chain(&report.last_failure).map(|f| f.number).max().unwrap_or(0),
+            process_restarts: report.process_restarts,
+            ..Self::default()
+        }
+    }
+
     /// The attempt that workers must belong to: the newest formed, or the next while a formation is open.
     pub fn in_force(&self) -> Attempt {
         if self.forming { self.attempt.next() } else { self.attempt }

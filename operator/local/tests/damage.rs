@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coalition_local::{Ending, Runner, Snapshot};
-use coalition_protocol::{Incarnation, Seq};
+use coalition_protocol::messages::SiteReport;
+use coalition_protocol::{Attempt, Incarnation, Seq};
 use common::{Bench, LONG, Shape, check_ledger, finish, site, trained};
 
 fn damage(path: &Path) {
@@ -19,6 +20,12 @@ async fn begun(bench: &Bench) {
     trained(&runner, 3).await;
     runner.stop();
     assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);
+}
+
+/// The newest attempt that a kept report names.
+fn kept_attempt(report: &Path) -> Attempt {
+    let text = std::fs::read(report).expect("a report");
+    serde_json::from_slice::<SiteReport>(&text).expect("a report").gang.attempt
 }
 
 async fn told(runner: &Runner, reason: &str) -> Arc<Snapshot> {
@@ -37,30 +44,44 @@ async fn damaged_memory_and_reports_block_nothing() {
     let (memory, report) = (layout.memory(), layout.report(&site("south")));
     damage(&memory);
     damage(&report);
+    damage(&layout.gang(&site("north")));
+    let attempt = kept_attempt(&layout.report(&site("north")));
     let runner = bench.start().await;
     let seen = told(&runner, "ReportDamaged").await;
     assert!(message(&seen, "ReportDamaged").contains(&report.display().to_string()));
     assert!(message(&seen, "MemoryDamaged").contains(&memory.display().to_string()));
+    told(&runner, "GangDamaged").await;
     assert!(seen.seconds > 0.0, "the clock goes on from the status");
     assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
     let view = bench.view();
     check_ledger(&view);
     assert_eq!(view.incarnation(&site("south")), Some(Incarnation(1)), "its store was there: nothing was lost");
+    assert!(kept_attempt(&layout.report(&site("north"))) > attempt, "attempts rise, whatever the note says");
 }
 
-/// Its report alone remembered that the store had been opened (D8): with the report damaged, the loss shows all the same.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_report_hides_no_lost_store() {
+/// Its report alone remembered that the store had been opened (D8): with the report damaged or gone, the loss shows all the
+/// same.
+async fn the_loss_shows(spoil: impl Fn(&Path)) {
     let bench = Bench::new(&Shape { rounds: 24, pause: 10, ..Shape::default() });
     begun(&bench).await;
     let (layout, south) = (bench.layout(), site("south"));
-    damage(&layout.report(&south));
+    spoil(&layout.report(&south));
     std::fs::remove_dir_all(layout.store(&south)).expect("removed");
     let runner = bench.start().await;
     assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
     let view = bench.view();
     check_ledger(&view);
     assert_eq!(view.incarnation(&south), Some(Incarnation(2)), "it was assigned anew");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_report_hides_no_lost_store() {
+    the_loss_shows(damage).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_is_gone_hides_no_lost_store() {
+    the_loss_shows(|report| std::fs::remove_file(report).expect("removed")).await;
 }
 
 /// What was charged before is not charged again because the note of it is damaged.

@@ -10,6 +10,8 @@ use coalition_spec::run::Interval;
 
 use super::cursor::Cursor;
 
+mod due;
+
 /// The fence under which this gang works (D8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fence {
@@ -144,10 +146,10 @@ pub fn next(s: &Situation<'_>, o: &Outside<'_>) -> Action {
         };
     }
     // Measured first: once the last checkpoint stands, the run may end before a measurement is heard.
-    if evaluation_due(s, o) {
+    if due::evaluation(s, o) {
         return Action::Evaluate(s.cursor.applied);
     }
-    if store_due(s, o) {
+    if due::store(s, o) {
         return Action::Store(s.cursor.applied);
     }
     if o.view.ended().is_some() {
@@ -210,43 +212,6 @@ fn advance(s: &Situation<'_>, o: &Outside<'_>, seq: Seq, round: Round, commit: &
     }
 }
 
-fn tokens_and_budget(view: &View, seq: Seq) -> Option<(u64, u64)> {
-    let (_, _, commit) = view.commits().find(|(q, ..)| *q == seq)?;
-    let (tokens, plan) = match commit {
-        Commit::Genesis => return None,
-        Commit::Outer(x) => (x.tokens, x.plan),
-        Commit::Step(x) => (x.tokens, x.plan),
-    };
-    Some((tokens, view.plan(plan)?.budget))
-}
-
-/// A run checkpoint is due at every n-th round, at the end of the budget, after a step of a one-member plan (nothing else
-/// holds its state), and where the hub asks.
-fn store_due(s: &Situation<'_>, o: &Outside<'_>) -> bool {
-    let at = s.cursor.applied;
-    if s.stored.contains(&at) {
-        return false;
-    }
-    o.save.contains(&at) || milestone(s, o) || is_step(o.view, at)
-}
-
-fn is_step(view: &View, seq: Seq) -> bool {
-    view.commits().any(|(q, _, c)| q == seq && matches!(c, Commit::Step(_)))
-}
-
-fn milestone(s: &Situation<'_>, o: &Outside<'_>) -> bool {
-    let round = s.cursor.round.0;
-    round > 0
-        && (round.is_multiple_of(s.keep_every.max(1))
-            || tokens_and_budget(o.view, s.cursor.applied).is_some_and(|(tokens, budget)| tokens >= budget))
-}
-
-/// θ is measured before training, with every kept run checkpoint, and at the end.
-fn evaluation_due(s: &Situation<'_>, o: &Outside<'_>) -> bool {
-    let done = s.cursor.measured.is_some_and(|of| of >= s.cursor.applied);
-    s.measures && !done && (s.cursor.applied == Seq(0) || milestone(s, o))
-}
-
 fn train(s: &Situation<'_>, o: &Outside<'_>) -> Action {
     let current = o.view.current_plan();
     let mine = current.filter(|(_, p)| p.part(s.site).is_some_and(|p| p.incarnation == s.fence.incarnation));
@@ -291,12 +256,7 @@ fn train(s: &Situation<'_>, o: &Outside<'_>) -> Action {
         }
         return Action::Offer;
     }
-    let done = s.cursor.steps.saturating_sub(s.saved.map_or(0, |c| c.steps));
-    let due = match s.interval {
-        Interval::Steps(n) => done >= n.max(1),
-        Interval::Seconds(n) => done > 0 && s.since_saved >= n.saturating_mul(1000),
-    };
-    if due { Action::Save } else { Action::Step }
+    if due::save(s) { Action::Save } else { Action::Step }
 }
 
 #[cfg(test)]

@@ -41,13 +41,23 @@ pub struct LocalSite {
     gang_file: tokio::sync::Mutex<()>,
 }
 
+/// The gang as it was left. Where the note of it is damaged or gone, attempts and failures go on from the last report: a lower
+/// attempt would be shut out by the fences that stand in the site's log.
+fn gang(layout: &Layout, site: &SiteId, link: &Link, reported: Option<&SiteReport>) -> Result<GangState, LocalError> {
+    let (gang, damage) = durable::read_or_absent::<GangState>(&layout.gang(site))?;
+    if let Some(what) = damage {
+        link.tell("GangDamaged", format!("{what}: it counts as absent, and {site} goes on from what it last reported"));
+    }
+    Ok(gang.or_else(|| reported.map(|r| GangState::recovered(&r.gang))).unwrap_or_default())
+}
+
 impl LocalSite {
     /// The site's state as its files and the hub remember it.
     pub fn open(layout: &Layout, site: &SiteId, workers: u32, link: Link) -> Result<Arc<Self>, LocalError> {
         durable::folder(&layout.logs(site))?;
         durable::sweep(&layout.site(site))?;
-        let gang = durable::read_json::<GangState>(&layout.gang(site))?.unwrap_or_default();
         let durable = link.stored();
+        let gang = gang(layout, site, &link, durable.as_deref())?;
         let mut inner = Inner { gang: Versioned { version: 1, value: gang }, durable, ..Inner::default() };
         inner.parts.gang = inner.gang.value.report(workers);
         Ok(Arc::new(Self {

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use coalition_courier::{Courier, Input};
-use coalition_protocol::{RunId, SiteId};
+use coalition_protocol::record::Body;
+use coalition_protocol::sign::SignedRecord;
+use coalition_protocol::{Incarnation, RunId, SiteId};
 use coalition_store::{Location, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -139,6 +141,15 @@ impl Site {
     }
 }
 
+/// True if a commit names work of this incarnation: then its store was opened, whatever became of the report that said so.
+fn has_worked(records: &[SignedRecord], site: &SiteId, incarnation: Incarnation) -> bool {
+    records.iter().any(|r| match &r.record.body {
+        Body::Outer(o) => o.included.iter().any(|i| i.key.site == *site && i.key.incarnation == incarnation),
+        Body::Step(s) => s.site == *site && s.incarnation == incarnation,
+        _ => false,
+    })
+}
+
 /// Passes of the courier: after every change of what the hub asks, of the history, of the trainer's report, and when a
 /// transfer ended; and a sign of life in between.
 async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: String) {
@@ -157,7 +168,10 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
             let input = Input {
                 opened: match state.durable().filter(|d| d.run == run.run) {
                     Some(d) => d.opened,
-                    None => state.link().is_damaged().then_some(run.incarnation),
+                    None => {
+                        let was = state.link().is_damaged() || has_worked(&records, state.site(), run.incarnation);
+                        was.then_some(run.incarnation)
+                    }
                 },
                 applied: state.applied(&run),
                 records: records.iter().skip(start).cloned().collect(),
