@@ -1,6 +1,6 @@
 //! The courier itself: level-triggered passes that start what is missing and tell what stands. A pass never waits for
 //! another site; transfers run beside it and wake the host when one ends.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coalition_protocol::history::{Head, View};
@@ -62,6 +62,8 @@ pub struct Findings {
     pub checkpoints: Vec<StoredCheckpoint>,
     /// Records up to this one are mirrored.
     pub mirrored: Option<Seq>,
+    /// True if the mirror was compared with what the present leader shows: only then do `records` answer it.
+    pub compared: bool,
     /// Mirrored records after the newest one the hub shows: it lost them (D7).
     pub records: Vec<SignedRecord>,
     /// What cannot be done just now: (reason, message).
@@ -84,6 +86,10 @@ pub struct Courier {
     serves: Option<(Epoch, Incarnation)>,
     view: Option<View>,
     mirrored: Option<Seq>,
+    /// Checked records that could not be written into the mirror yet, in order.
+    unmirrored: VecDeque<SignedRecord>,
+    /// The store was found lost under this fence.
+    lost: bool,
     /// The leader's nonce under which the mirror was compared with the hub's history and had nothing more.
     compared: Option<String>,
     collected: Option<Seq>,
@@ -103,6 +109,8 @@ impl Courier {
             serves: None,
             view: None,
             mirrored: None,
+            unmirrored: VecDeque::new(),
+            lost: false,
             compared: None,
             collected: None,
             work: Arc::default(),
@@ -128,6 +136,7 @@ impl Courier {
         let fence = (run.epoch, run.incarnation);
         if self.serves.replace(fence).is_some_and(|before| before != fence) {
             self.begin_anew();
+            self.lost = false;
             // The records of this pass begin later than at the first.
             self.woken.send_modify(|n| *n += 1);
         }
@@ -149,7 +158,7 @@ impl Courier {
         }
         found.mirrored = self.mirrored;
         match self.compare(&run.nonce).await {
-            Ok(records) => found.records = records,
+            Ok(records) => (found.records, found.compared) = (records, self.view.is_some()),
             Err(e) => {
                 found.problems.insert("MirrorNotRead".to_owned(), e.to_string());
             }
@@ -189,6 +198,7 @@ impl Courier {
     fn begin_anew(&mut self) {
         self.transfers.abort_all();
         self.work = Arc::default();
+        self.unmirrored.clear();
         (self.view, self.mirrored, self.compared, self.collected) = (None, None, None, None);
     }
 

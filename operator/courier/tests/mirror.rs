@@ -3,6 +3,7 @@
 mod common;
 
 use coalition_protocol::{Incarnation, Seq, keys};
+use coalition_store::{Location, Store};
 use common::{Chain, Member, TOKEN};
 
 impl Chain {
@@ -83,6 +84,61 @@ async fn a_store_newer_than_the_hub_is_not_called_lost() {
     let found = south.until(&chain, run, Some(Incarnation(1)), |f| f.mirrored.is_some()).await;
     assert_eq!((found.store_lost, found.opened), (false, Some(Incarnation(2))));
     assert!(found.records.is_empty() && found.problems.is_empty(), "{found:?}");
+}
+
+/// Its own store cannot take one record for a while: later ones wait for it.
+#[tokio::test]
+async fn a_record_that_cannot_be_written_leaves_no_hole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&Location::Folder(folder.path().to_owned())).expect("a folder");
+    let mut chain = Chain::new();
+    chain.plan();
+    chain.commit(&["north", "south"]);
+    let mut south = Member::over("south", store).await;
+    let third = folder.path().join(keys::record(chain.view.run(), Seq(3)));
+    std::fs::create_dir_all(third.join("in the way")).expect("a folder");
+    let run = south.asked(&chain, &[], &[], &[]);
+    let found = south.until(&chain, run.clone(), None, |f| f.mirrored.is_some()).await;
+    assert_eq!(found.mirrored, Some(Seq(2)), "what lies before it is mirrored");
+    assert!(found.problems.contains_key("HistoryNotMirrored"), "{:?}", found.problems);
+    std::fs::remove_dir_all(&third).expect("removed");
+    chain.plan();
+    let head = chain.view.head().seq;
+    let found = south.until(&chain, run, Some(Incarnation(1)), |_| true).await;
+    assert_eq!(found.mirrored, Some(head));
+    for n in 0..=head.0 {
+        assert!(south.store.exists(&keys::record(chain.view.run(), Seq(n))).await.expect("readable"), "record {n}");
+    }
+}
+
+/// What a site cannot compare it does not answer, and what it cannot tell from a rolled-back hub it does not call lost.
+#[tokio::test]
+async fn without_a_look_at_the_mirror_there_is_no_answer() {
+    let mut chain = Chain::new();
+    chain.plan();
+    chain.commit(&["north", "south"]);
+    let mut south = Member::new("south").await;
+    let mut run = south.asked(&chain, &[], &[], &[]);
+    let found = south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    assert!(found.compared);
+    let beyond = keys::record(chain.view.run(), chain.view.head().seq.next());
+    south.store.put_new(&beyond, "{\"half").await.expect("stored");
+    let mut south = south.restarted();
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
+    assert!(!found.compared && found.problems.contains_key("MirrorNotRead"), "{found:?}");
+    south.store.delete(&keys::opening(chain.view.run(), Incarnation(1))).await.expect("removed");
+    let mut south = south.restarted();
+    let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
+    assert!(!found.compared && !found.store_lost, "{found:?}");
+    // Compared under this leader, there is no doubt any more: the entry went since.
+    south.store.delete(&beyond).await.expect("removed");
+    let mut south = Member::over("south", south.store.clone()).await;
+    run.incarnation = Incarnation(2);
+    south.until(&chain, run.clone(), None, |f| f.compared).await;
+    south.store.put_new(&beyond, "{\"half").await.expect("stored");
+    south.store.delete(&keys::opening(chain.view.run(), Incarnation(2))).await.expect("removed");
+    let found = south.until(&chain, run, Some(Incarnation(2)), |_| true).await;
+    assert!(found.store_lost && found.compared, "{found:?}");
 }
 
 #[tokio::test]

@@ -158,8 +158,8 @@ impl GangState {
         let superseded = next.joining.contains_key(&report.worker)
             || (!self.members.is_empty() && !self.seat(report.worker, &report.process) && !self.forming);
         if !superseded {
-            let gone =
-                Gone { process: report.process.clone(), exit_code: report.exit_code, left: orders == Orders::Leave };
+            let left = orders == Orders::Leave && has_left(report.exit_code);
+            let gone = Gone { process: report.process.clone(), exit_code: report.exit_code, left };
             next.gone.insert(report.worker, gone);
         }
         if orders == Orders::Restart {
@@ -220,6 +220,11 @@ impl GangState {
 /// True unless a process ended as it should: finished, saved and stopped, or told that it is not wanted.
 pub fn is_failure(exit_code: i32) -> bool {
     ![i32::from(exit::FINISHED), i32::from(exit::STOPPED), i32::from(exit::GATEWAY)].contains(&exit_code)
+}
+
+/// True if a process that was to leave did so by itself, with all saved. One that was killed meanwhile, or failed, has not.
+fn has_left(exit_code: i32) -> bool {
+    [i32::from(exit::FINISHED), i32::from(exit::STOPPED)].contains(&exit_code)
 }
 
 fn check(r: &JoinRequest, workers: u32) -> Result<(), BadJoin> {

@@ -108,6 +108,13 @@ fn stopped_means_that_every_worker_left_and_saving_is_no_failure() {
     assert_eq!((report.failures.len(), report.workers_ready), (0, 0));
     join(&mut s, &request(0, "c", None), 2);
     assert!(!s.report(2).stopped, "it came back");
+    // Killed while it was to save: it is gone, and it has not saved.
+    let mut s = formed();
+    s = s.exited(&exit(0, "a", 143), Orders::Leave).expect("new");
+    for code in [137, 69, 66] {
+        let s = s.exited(&exit(1, "b", code), Orders::Leave).expect("new");
+        assert!(!s.report(2).stopped, "exit code {code}");
+    }
 }
 
 #[test]

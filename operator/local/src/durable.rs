@@ -68,26 +68,25 @@ pub fn replace_view<T: Serialize>(path: &Path, value: &T) -> Result<(), LocalErr
 
 /// The JSON at `path`; none if there is no such file.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LocalError> {
-    let bytes = match fs::read(path) {
-        Ok(b) => b,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(LocalError::read(path, &e)),
-    };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|e| LocalError::Damaged { path: path.to_owned(), what: format!("{e}: restore it from a copy") })
+    let damaged = |e| LocalError::Damaged { path: path.to_owned(), what: format!("{e}: restore it from a copy") };
+    parsed(path)?.transpose().map_err(damaged)
+}
+
+fn parsed<T: DeserializeOwned>(path: &Path) -> Result<Option<Result<T, serde_json::Error>>, LocalError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(LocalError::read(path, &e)),
+    }
 }
 
 /// The JSON at `path`, or none with what is wrong with it: for files whose loss is made good.
 pub fn read_or_absent<T: DeserializeOwned>(path: &Path) -> Result<(Option<T>, Option<String>), LocalError> {
-    match read_json(path) {
-        Ok(value) => Ok((value, None)),
-        Err(LocalError::Damaged { what, .. }) => {
-            let what = what.trim_end_matches(": restore it from a copy");
-            Ok((None, Some(format!("{} is damaged ({what})", path.display()))))
-        }
-        Err(e) => Err(e),
-    }
+    Ok(match parsed(path)? {
+        None => (None, None),
+        Some(Ok(value)) => (Some(value), None),
+        Some(Err(e)) => (None, Some(format!("{} is damaged ({e})", path.display()))),
+    })
 }
 
 /// A name beside `path` that no other write of this process uses; what a killed process leaves under it is overwritten or

@@ -119,6 +119,12 @@ pub enum LocalError {
         /// The state folder.
         dir: PathBuf,
     },
+    /// A request was still under way when the site was killed.
+    #[error("{site} was killed on request: nothing that it still does counts")]
+    NoPower {
+        /// The site.
+        site: String,
+    },
     /// A runner was asked to stop, and was gone before it took the order.
     #[error(
         "the runner of {dir} was gone before it took the order to stop, so nothing was saved by it: {known}. \
@@ -170,7 +176,7 @@ impl LocalError {
             Self::Input { .. } | Self::Damaged { .. } | Self::NoSite { .. } => exit_code::NO_INPUT,
             Self::Busy { .. } | Self::NotRunning { .. } | Self::NotTaken { .. } => exit_code::UNAVAILABLE,
             Self::NotSaved { .. } => exit_code::INTERRUPTED,
-            Self::Bug(_) => exit_code::BUG,
+            Self::Bug(_) | Self::NoPower { .. } => exit_code::BUG,
             Self::Program { .. } => exit_code::NO_PROGRAM,
             Self::Write { .. } => exit_code::CANNOT_WRITE,
         }

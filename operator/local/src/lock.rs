@@ -47,7 +47,8 @@ impl RunnerLock {
         Ok(Self { _file: file })
     }
 
-    /// The process that took the lock last, whether it lives or not.
+    /// The process that took the lock last, whether it lives or not: while it is held, one that starts may not have written
+    /// its number yet.
     pub fn holder(layout: &Layout) -> Option<u32> {
         std::fs::read_to_string(layout.lock()).ok()?.trim().parse().ok()
     }

@@ -3,6 +3,7 @@
 //!
 //! It must never take silence for success: a runner can die at any instant, before it took the order and after.
 use std::path::PathBuf;
+use std::time::Duration;
 
 use coalition_planner::status::Phase;
 use coalition_protocol::SiteId;
@@ -13,6 +14,9 @@ use crate::durable;
 use crate::hub::snapshot::Snapshot;
 use crate::layout::Layout;
 use crate::lock::RunnerLock;
+
+/// How often the number of a runner that starts is looked for, and the pause in between: it follows the lock by microseconds.
+const TRIES: (u32, Duration) = (50, Duration::from_millis(20));
 
 /// A runner that was asked to save and stop.
 #[derive(Debug)]
@@ -25,7 +29,7 @@ pub struct Stop {
 impl Stop {
     /// Asks the runner at work in the folder; an error if there is none.
     pub fn ask(layout: &Layout) -> Result<Self, LocalError> {
-        let runner = RunnerLock::holder(layout);
+        let runner = runner(layout);
         let order = control::send(layout, &Command::Stop)?;
         Ok(Self { layout: layout.clone(), order, runner })
     }
@@ -56,6 +60,20 @@ impl Stop {
                 Err(LocalError::NotSaved { dir, known })
             }
         }
+    }
+}
+
+/// The runner at work. One that just took the lock writes its number the next moment; until then a dead one's stands there.
+fn runner(layout: &Layout) -> Option<u32> {
+    let mut tries = 0;
+    loop {
+        let holder = RunnerLock::holder(layout);
+        let lives = holder.is_some_and(|pid| PathBuf::from(format!("/proc/{pid}")).exists());
+        if lives || tries == TRIES.0 || !RunnerLock::is_held(layout) {
+            return holder;
+        }
+        tries += 1;
+        std::thread::sleep(TRIES.1);
     }
 }
 

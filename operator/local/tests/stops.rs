@@ -5,7 +5,7 @@ mod common;
 use coalition_local::lock::RunnerLock;
 use coalition_local::stop::Stop;
 use coalition_local::{Ending, Layout, LocalError, Snapshot, durable, exit_code};
-use coalition_planner::status::Phase;
+use coalition_planner::status::{Phase, SiteState};
 use common::{Bench, Shape, finish, site, trained};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -93,6 +93,38 @@ async fn a_site_that_did_not_save_is_named() {
     assert_eq!(e.exit_code(), exit_code::INTERRUPTED);
     assert!(e.to_string().contains("south had not saved"), "{e}");
     assert!(e.to_string().contains("last site checkpoint"), "{e}");
+}
+
+/// Killed between the order and the save: it leaves like one that was told to, and yet has not saved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_killed_while_it_was_to_save_has_not_saved() {
+    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    trained(&runner, 2).await;
+    let south = site("south");
+    let all = runner.processes().await;
+    let workers: Vec<u32> = all.into_iter().filter(|p| p.site == south).flat_map(|p| p.workers).collect();
+    let signal = |s: Signal| {
+        for pid in &workers {
+            let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw).expect("a process");
+            kill_process(pid, s).expect("signalled");
+        }
+    };
+    signal(Signal::STOP);
+    let asked = Stop::ask(&bench.layout()).expect("a runner is at work");
+    let ending = tokio::spawn({
+        let runner = runner.clone();
+        async move { finish(&runner).await }
+    });
+    let north = site("north");
+    let left = |s: &Snapshot| s.status.sites.iter().any(|l| l.site == north && l.state == SiteState::Stopped);
+    runner.wait_for(common::LONG, left).await.expect("north saves and leaves");
+    signal(Signal::KILL);
+    let ending = ending.await.expect("no panic").expect("stopped");
+    assert_eq!(ending, Ending::Unsaved(vec![south.clone()]));
+    drop(runner);
+    let e = stopped(&bench.layout(), asked).await.expect_err("south did not save");
+    assert_eq!(e.exit_code(), exit_code::INTERRUPTED);
 }
 
 /// A site that was down before the stop has nothing to save by it.

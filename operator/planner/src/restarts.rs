@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coalition_protocol::messages::Failure;
 use coalition_protocol::record::Members;
-use coalition_protocol::{Incarnation, SiteId, exit};
+use coalition_protocol::{SiteId, exit};
 use coalition_spec::run::{FailureAction, FailurePolicy, FailureReason};
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,9 @@ use crate::world::World;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Restarts {
-    /// By site: the incarnation and the number of its newest failure that was looked at.
+    /// By site: the number of its newest failure that was looked at. Numbers rise over all its incarnations.
     #[serde(default)]
-    pub seen: BTreeMap<SiteId, (Incarnation, u64)>,
+    pub seen: BTreeMap<SiteId, u64>,
     /// Charged restarts, oldest first; those beyond the window fall out.
     #[serde(default)]
     pub charged: Vec<Charge>,
@@ -48,13 +48,13 @@ impl Restarts {
         let policy = &world.spec.failure_policy;
         for (name, site) in &world.sites {
             let Some(report) = site.report.value() else { continue };
-            let seen = self.seen.get(name).filter(|(i, _)| *i == report.incarnation).map_or(0, |(_, n)| *n);
+            let seen = self.seen.get(name).copied().unwrap_or(0);
             for f in report.gang.failures.iter().filter(|f| f.number > seen) {
                 let (reason, what) = describe(name, f);
                 self.judge(policy, name, Some(f.exit_code), reason, what, now);
             }
             let newest = report.gang.failures.iter().map(|f| f.number).max().unwrap_or(0).max(seen);
-            self.seen.insert(name.clone(), (report.incarnation, newest));
+            self.seen.insert(name.clone(), newest);
         }
         let window = seconds(policy.window_seconds);
         self.charged.retain(|c| now.since(c.at) < window);

@@ -20,11 +20,16 @@ impl Courier {
             if !extend(&mut self.view, r)? {
                 return Ok(());
             }
-            stock::mirror(&self.own, r).await?;
-            self.mirrored = Some(r.record.seq);
+            self.unmirrored.push_back(r.clone());
         }
         if self.view.as_ref().map(|v| v.last_commit().0) != known {
             self.locked(|w| w.stock.absent.clear());
+        }
+        // One that cannot be written now is written before all later ones: the mirror has no holes.
+        while let Some(r) = self.unmirrored.front() {
+            stock::mirror(&self.own, r).await?;
+            self.mirrored = Some(r.record.seq);
+            self.unmirrored.pop_front();
         }
         Ok(())
     }
@@ -46,19 +51,25 @@ impl Courier {
     /// it is a newer one than the hub: it mirrors records that the hub does not show, of a time when the site had another
     /// incarnation already. To call that lost would have the hub write other records under the same numbers.
     pub(super) async fn lost(&mut self, input: &Input, why: &StoreError, found: &mut Findings) {
-        match self.ahead_of(&input.records).await {
-            // Until the history was seen nobody knows which of the two it is.
+        let run = &input.site_run;
+        // Compared before under this leader, the mirror had nothing more: then it is the store that lost something.
+        let certain = self.lost || self.compared.as_ref() == Some(&run.nonce);
+        let ahead = if certain { Ok(Some(Vec::new())) } else { self.ahead_of(&input.records).await };
+        match ahead {
+            // Until history and mirror were seen nobody knows which of the two it is, and the leader gets no answer: without
+            // one no trainer works here.
             Ok(None) => found.opened = input.opened,
             Ok(Some(records)) if records.is_empty() => {
-                found.opened = Some(input.site_run.incarnation);
-                found.store_lost = true;
+                found.opened = Some(run.incarnation);
+                (found.store_lost, found.compared) = (true, true);
                 found.mirrored = None;
                 self.begin_anew();
+                self.lost = true;
                 found.problems.insert("StoreLost".to_owned(), why.to_string());
             }
             Ok(Some(records)) => {
                 found.opened = input.opened;
-                found.records = records;
+                (found.records, found.compared) = (records, true);
                 let text = format!("{why}; but it mirrors records that the hub does not show: the hub was rolled back");
                 found.problems.insert("HubRewound".to_owned(), text);
             }

@@ -168,7 +168,7 @@ impl Chain {
     }
 }
 
-/// A site with a store in memory, its courier served on a port.
+/// A site with a store, its courier served on a port.
 pub struct Member {
     pub store: Store,
     pub courier: Courier,
@@ -179,7 +179,11 @@ pub struct Member {
 
 impl Member {
     pub async fn new(name: &str) -> Self {
-        let store = Store::open(&Location::Memory).expect("memory");
+        Self::over(name, Store::open(&Location::Memory).expect("memory")).await
+    }
+
+    /// One over this store.
+    pub async fn over(name: &str, store: Store) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
         let app = router(store.clone(), "run".parse().expect("a label"), TOKEN);

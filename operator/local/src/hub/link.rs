@@ -152,7 +152,7 @@ impl Link {
         Ok(())
     }
 
-    /// True if this site's report at the hub is damaged and it has not reported again since. Whatever the store held then
+    /// True if this site's report at the hub is damaged and it has not said since what its store holds. Whatever the store held then
     /// was opened: a damaged word must not hide that it is gone (D8).
     pub fn is_damaged(&self) -> bool {
         self.exchange.inbox().get(&self.site).is_some_and(|i| i.damaged)
@@ -174,8 +174,9 @@ impl Link {
         let entry = inbox.entry(self.site.clone()).or_default();
         let first = entry.heard.replace(Instant::now()).is_none();
         if let Some(r) = report {
+            // One that was sent before the store was looked at makes nothing good.
+            entry.damaged &= r.opened.is_none();
             entry.report = Some(Arc::new(r));
-            entry.damaged = false;
         }
         drop(inbox);
         if news || first {

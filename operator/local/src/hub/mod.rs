@@ -112,7 +112,7 @@ impl Hub {
             let deadline = decision.next_deadline;
             let done = apply::apply(&mut self.world, &mut self.chain, &self.exchange, &decision, now)?;
             decision.events.extend(self.exchange.take_told());
-            self.reporter.report(&self.world, decision, now)?;
+            self.reporter.report(&self.world, decision, now);
             if appended {
                 continue;
             }
@@ -151,7 +151,7 @@ fn remember(setup: &Setup, exchange: &Exchange) -> Result<Remembered, LocalError
     for (site, inbox) in exchange.inbox() {
         if let Some(r) = inbox.report.filter(|r| r.run == setup.run) {
             let newest = r.gang.failures.iter().map(|f| f.number).max().unwrap_or(0);
-            remembered.restarts.seen.insert(site, (r.incarnation, newest));
+            remembered.restarts.seen.insert(site, newest);
         }
     }
     Ok(remembered)

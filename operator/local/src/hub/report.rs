@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coalition_planner::restarts::Restarts;
-use coalition_planner::{Decision, Millis, World};
+use coalition_planner::{Decision, Event, Millis, World};
 use coalition_protocol::history::Commit;
 use coalition_protocol::messages::Evaluation;
 use coalition_protocol::{Seq, SiteId};
@@ -52,6 +52,8 @@ pub struct Reporter {
     steps: BTreeMap<SiteId, Steps>,
     measured: Option<Measured>,
     written: Option<Millis>,
+    /// True while status and memory cannot be written: said once.
+    unwritten: bool,
 }
 
 impl Reporter {
@@ -87,12 +89,14 @@ impl Reporter {
             steps,
             measured,
             written: None,
+            unwritten: false,
         };
         (reporter, from)
     }
 
-    /// Takes a decision that was carried out.
-    pub fn report(&mut self, world: &World, decision: Decision, now: Millis) -> Result<(), LocalError> {
+    /// Takes a decision that was carried out. What it writes may be lost without harm, so a disk that is full for a while ends
+    /// nothing: a person is told, once, and it is written when it can be.
+    pub fn report(&mut self, world: &World, decision: Decision, now: Millis) {
         let news = !decision.events.is_empty() || decision.append.is_some();
         for event in decision.events {
             tracing::info!(reason = event.reason, "{}", event.message);
@@ -135,16 +139,26 @@ impl Reporter {
         self.snapshot.send_replace(snapshot.clone());
         if changed || self.written.is_none_or(|w| now.since(w) >= QUIET) {
             self.written = Some(now);
-            durable::replace_view(&self.status_file, &*snapshot)?;
             let remembered = Remembered {
                 now,
                 restarts: world.memory.restarts.clone(),
                 announced: world.memory.announced.clone(),
                 snapshot: Some((*snapshot).clone()),
             };
-            durable::replace_view(&self.memory_file, &remembered)?;
+            let written = durable::replace_view(&self.status_file, &*snapshot)
+                .and_then(|()| durable::replace_view(&self.memory_file, &remembered));
+            self.tell_unwritten(written.err().as_ref(), now);
         }
-        Ok(())
+    }
+
+    fn tell_unwritten(&mut self, e: Option<&LocalError>, now: Millis) {
+        let before = std::mem::replace(&mut self.unwritten, e.is_some());
+        if let (false, Some(e)) = (before, e) {
+            let message = format!("{e}; the run goes on, and what people read of it is behind until it can be written");
+            tracing::warn!("{message}");
+            let event = Event { reason: "StatusNotWritten".to_owned(), site: None, message, warning: true };
+            self.events.push(Told { seconds: seconds(now), event });
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! A pretended site as its gateway sees it: the gang in a file, the report at the hub, hub and history through the line.
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coalition_courier::Findings;
@@ -24,8 +25,6 @@ struct Inner {
     durable: Option<Arc<SiteReport>>,
     asked: u64,
     written: u64,
-    /// Failures up to this number belong to earlier incarnations, which are nobody's concern any more.
-    settled: u64,
 }
 
 /// The state of one pretended site. Shared by gateway, courier loop and gang.
@@ -39,6 +38,8 @@ pub struct LocalSite {
     version: watch::Sender<u64>,
     reports: tokio::sync::Mutex<()>,
     gang_file: tokio::sync::Mutex<()>,
+    /// Without power: a request that was under way then must change nothing any more.
+    dead: AtomicBool,
 }
 
 /// The gang as it was left. Where the note of it is damaged or gone, attempts and failures go on from the last report: a lower
@@ -69,6 +70,7 @@ impl LocalSite {
             version: watch::Sender::new(1),
             reports: tokio::sync::Mutex::default(),
             gang_file: tokio::sync::Mutex::default(),
+            dead: AtomicBool::new(false),
         }))
     }
 
@@ -113,19 +115,35 @@ impl LocalSite {
     /// Takes what the courier found under the leader's `nonce` into the next report.
     pub fn found(&self, findings: Findings, endpoint: &str, nonce: &str) {
         let changed = self.locked(|i| {
-            let visible = i.parts.looked != nonce
+            // An answer to a leader says what is mirrored here beyond its head: without a look there is none.
+            let looked = findings.compared;
+            let visible = looked && i.parts.looked != nonce
                 || i.parts.findings.records.is_empty() != findings.records.is_empty()
                 || i.parts.findings.held != findings.held
                 || i.parts.findings.store_lost != findings.store_lost
                 || i.parts.findings.opened != findings.opened;
             i.parts.findings = findings;
             i.parts.endpoint = Some(endpoint.to_owned());
-            nonce.clone_into(&mut i.parts.looked);
+            if looked {
+                nonce.clone_into(&mut i.parts.looked);
+            }
             visible
         });
         if changed {
             self.touch();
         }
+    }
+
+    /// Takes its power: from now on it writes nothing and says nothing.
+    pub fn lose_power(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    fn powered(&self) -> Result<(), LocalError> {
+        if self.dead.load(Ordering::SeqCst) {
+            return Err(LocalError::NoPower { site: self.site.to_string() });
+        }
+        Ok(())
     }
 
     /// Writes the report if it says anything new; returns once everything known at the call is durable at the hub. Calls
@@ -136,13 +154,10 @@ impl LocalSite {
             i.asked
         });
         let _one = self.reports.lock().await;
+        self.powered()?;
         let Some(run) = self.site_run() else { return Ok(()) };
         let next = self.locked(|i| {
-            if i.durable.as_ref().is_some_and(|d| d.incarnation != run.incarnation) {
-                i.settled = i.gang.value.failed;
-            }
-            let mut report = compose(&run, i.durable.as_deref(), &i.parts);
-            report.gang.failures.retain(|f| f.number > i.settled);
+            let report = compose(&run, i.durable.as_deref(), &i.parts);
             (i.written < mine).then_some((report, i.asked))
         });
         let Some((mut report, upto)) = next else { return Ok(()) };
@@ -198,6 +213,7 @@ impl SiteBackend for LocalSite {
 
     async fn swap_gang(&self, seen: u64, next: GangState) -> Result<bool, BackendError> {
         let _one = self.gang_file.lock().await;
+        self.powered().map_err(unavailable)?;
         if self.locked(|i| i.gang.version) != seen {
             return Ok(false);
         }

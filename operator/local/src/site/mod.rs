@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use coalition_courier::{Courier, Input};
+use coalition_protocol::messages::SiteRun;
 use coalition_protocol::record::Body;
 use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Incarnation, RunId, SiteId};
@@ -137,11 +138,22 @@ impl Site {
 
     /// Takes the site's power: every process killed, every task stopped. What is on disk stays.
     pub async fn kill(self) {
+        // Connections outlive the server that took them: what they carry must not count any more.
+        self.state.lose_power();
         self.gang.lock().await.kill();
     }
 }
 
-/// True if a commit names work of this incarnation: then its store was opened, whatever became of the report that said so.
+/// The incarnation whose opening entry the store must hold. A report that is damaged or gone must not hide that it held one.
+fn opened(state: &LocalSite, run: &SiteRun, records: &[SignedRecord]) -> Option<Incarnation> {
+    let reported = state.durable().filter(|d| d.run == run.run).and_then(|d| d.opened);
+    let known = reported == Some(run.incarnation)
+        || state.link().is_damaged()
+        || has_worked(records, state.site(), run.incarnation);
+    if known { Some(run.incarnation) } else { reported }
+}
+
+/// True if a commit names work of this incarnation: then its store was opened.
 fn has_worked(records: &[SignedRecord], site: &SiteId, incarnation: Incarnation) -> bool {
     records.iter().any(|r| match &r.record.body {
         Body::Outer(o) => o.included.iter().any(|i| i.key.site == *site && i.key.incarnation == incarnation),
@@ -166,13 +178,7 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
             let records = history.borrow().clone();
             let start = after.map_or(0, |a| records.partition_point(|r| r.record.seq <= a));
             let input = Input {
-                opened: match state.durable().filter(|d| d.run == run.run) {
-                    Some(d) => d.opened,
-                    None => {
-                        let was = state.link().is_damaged() || has_worked(&records, state.site(), run.incarnation);
-                        was.then_some(run.incarnation)
-                    }
-                },
+                opened: opened(&state, &run, &records),
                 applied: state.applied(&run),
                 records: records.iter().skip(start).cloned().collect(),
                 site_run: run,

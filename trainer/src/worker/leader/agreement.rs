@@ -231,6 +231,8 @@ impl Leader<'_, '_> {
         }
         self.state = StateReport { of, digest: Digest::over(&now), chunks: now, reproduced: false };
         self.cursor.state = self.state.digest;
+        // What was saved has the wrong state in it, and would be refused: the next stop or offer saves anew.
+        self.saved = None;
         // A base of the wrong state would stand in the way of the right one.
         match self.store.wait(run_checkpoint::manifest(self.store.store(), view.run(), of)) {
             Ok(m) if m.state != self.state.digest => {

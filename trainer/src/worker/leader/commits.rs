@@ -156,8 +156,10 @@ impl Leader<'_, '_> {
         let state = match loaded {
             Ok((_, state)) if view.state(seq).is_none_or(|(fixed, _)| fixed == state.digest()) => state,
             Ok(_) | Err(StoreError::Damaged { .. } | StoreError::NotFound { .. }) => {
-                tracing::warn!("run checkpoint {seq} is not what it must be: passed by");
+                tracing::warn!("run checkpoint {seq} is not what it must be: unmade, to be fetched again");
                 self.stored.remove(&seq);
+                // As long as its manifest stands, it would be found again, and no other copy would be brought.
+                self.store.wait(run_checkpoint::unmake(self.store.store(), view.run(), seq))?;
                 return Ok(());
             }
             Err(e) => return Err(e.into()),
