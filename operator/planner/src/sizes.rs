@@ -6,8 +6,9 @@ use coalition_protocol::SiteId;
 
 use crate::standing::Standing;
 
-/// Speeds within this share of the mean count as equal: measured speeds jitter by some percent from round to round, and a
-/// plan should not follow that.
+/// Speeds within this share of the mean count as equal. A choice: measured speeds jitter by some percent from round to round,
+/// which a plan should not follow; and who is a tenth slower makes the others wait a tenth of a round at most, which is the
+/// automatic grace (`plans::grace`).
 const SAME_SPEED: f64 = 0.1;
 
 /// Measured speed, tokens a second.
