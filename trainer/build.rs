@@ -1,5 +1,5 @@
 //! Puts libtorch's folder into the run path of this package's programs and tests (torch-sys's own link arguments do not
-//! reach dependents), and names the build: a digest over the sources that decide bits, part of the class (run-state D1).
+//! reach dependents), and names the build: a digest over the sources that decide bits, part of the class (D1).
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `RunHistory`: the newest signed records of a run (run-state D6). Written by the hub alone, by PUT with
+//! `RunHistory`: the newest signed records of a run (D6). Written by the hub alone, by PUT with
 //! resourceVersion.
 //!
 //! A record is held as the exact canonical text that was signed, because an API server may reorder or round what it

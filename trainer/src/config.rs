@@ -33,7 +33,7 @@ pub struct WorkerConfig {
     pub store: String,
     /// Folder of the prepared data set.
     pub data: PathBuf,
-    /// Threads inside an operation, pinned: part of the class (run-state D1).
+    /// Threads inside an operation, pinned: part of the class (D1).
     pub threads: u32,
     /// Where this worker's collective listens, `HOST:PORT`; port 0 takes a free one.
     #[serde(default = "loopback")]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::amounts::{Grace, Tokens};
 use crate::rules;
 
-/// Why the numbers of training cannot change, and the way out: the learning-rate curve is one whole (run-state D11).
+/// Why the numbers of training cannot change, and the way out: the learning-rate curve is one whole (D11).
 const WHY_FIXED: &str = "the curve so far was trained with the old value; create a new run to try another";
 
 /// Sets budget, batch, optimizers and rounds.
@@ -254,6 +254,8 @@ impl Default for Nesterov {
     }
 }
 
+// 0.7 and 0.9 are the values of DiLoCo's search (Douillard et al. 2023, arXiv:2311.08105), kept by OpenDiLoCo (arXiv:2407.07852).
+// `operator/docs/adr/0011-local-steps-outer-nesterov.md` says when a smaller rate is worth a try.
 const fn outer_lr() -> f64 {
     0.7
 }

@@ -3,7 +3,7 @@
     python e2e/bench/peers/golden.py trainer/engine/tests/golden
     python e2e/bench/peers/golden.py --seed 5 FOLDER && COALITION_GOLDEN=FOLDER cargo test -p coalition-engine --test golden
 
-The second draws other sizes, parameters and texts: what a campaign runs, again and again.
+The second draws other sizes, parameters and texts and holds the engine against them, by hand: no program does so by itself.
 
 `transformers` rounds norms, rotary tables, softmax and the loss to f32 whatever the type of the model ("upcast to float").
 In an f64 model that is a rounding to f32 that hides mistakes, so its modules see a `torch` whose float32 is float64: the

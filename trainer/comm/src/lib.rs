@@ -3,7 +3,7 @@
 //! * Every result is bit-equal on all ranks: a sum is x_0 + x_1 + … in the order of ranks, element by element, whatever the
 //!   transport, the message sizes or the order in which messages arrive.
 //! * Every call has a deadline, and a peer that is gone is an error at once (its closed socket is seen), never a hang.
-//! * After the first error a collective is broken for good: the gang forms again at the next attempt (run-state D8).
+//! * After the first error a collective is broken for good: the gang forms again at the next attempt (D8).
 //!
 //! This crate must never learn what it carries: no models, no runs, no stores.
 

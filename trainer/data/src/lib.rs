@@ -3,7 +3,7 @@
 //! * [`prepare`](prepare::prepare) turns files and folders into a folder of token shards with an index, [`dataset::Dataset`]
 //!   reads it back.
 //! * [`samples::Samples`] maps a position of the data plan to a sequence of tokens. The map is a pure function of (seed,
-//!   pass, position): which site feeds a position, and when, changes nothing (run-state D24). It also recomputes the batch
+//!   pass, position): which site feeds a position, and when, changes nothing (D24). It also recomputes the batch
 //!   hash over a set of positions, which is the proof of what was fed (D26).
 //! * [`tokenizer::Tokenizer`] is the byte level (256 bytes, BOS, EOS) or a byte-level BPE; both know how many bytes of
 //!   text each token stands for, so that a loss can be given in bits per byte exactly.

@@ -1,7 +1,7 @@
 //! The words every other crate speaks: records with canonical bytes and signatures, the fold over them, messages between
 //! hub, site and trainer, and the names of objects in a store.
 //!
-//! The definitions named D1 to D30 are those of the run-state document. This crate must never learn I/O, clocks,
+//! The definitions named D1 to D30 are those of `operator/docs/definitions.md`. This crate must never learn I/O, clocks,
 //! randomness sources, or Kubernetes.
 
 pub mod bits;

@@ -49,9 +49,11 @@ pub struct Mark {
     steps: u64,
 }
 
-/// Inner steps of the linear warm-up after moments were set to zero (D23).
+/// Inner steps of the linear warm-up after moments were set to zero (D23): 2 / (1 − β₂) steps are enough for Adam (Ma and Yarats
+/// 2021, arXiv:1910.04209), 40 at the default β₂ of 0.95, rounded up. It does not follow β₂: one of 0.999 would want 2000.
 pub const WARMUP: u64 = 50;
-/// Moments at most so many rounds old are kept (D23).
+/// Moments at most so many rounds old are kept (D23). A choice: DiLoCo keeps moments over every outer step although θ moves under
+/// them, so one round old is ordinary; two is what a site has missed when its late work is dropped (D18).
 pub const FRESH_ROUNDS: u64 = 2;
 
 impl Cursor {

@@ -1,4 +1,4 @@
-//! Contributions in a store, own and fetched (run-state D12, D13): create-only, never two different ones under one name.
+//! Contributions in a store, own and fetched (D12, D13): create-only, never two different ones under one name.
 //! Knows nothing of who may make or hold one.
 use bytes::Bytes;
 use coalition_outer::{ContributionManifest, chunks, contribution};

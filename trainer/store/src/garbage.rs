@@ -1,4 +1,4 @@
-//! What may go (run-state D28): everything of a run that no root reaches. Knows nothing of why something is a root.
+//! What may go (D28): everything of a run that no root reaches. Knows nothing of why something is a root.
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 

@@ -3,7 +3,7 @@
 //!
 //! * [`Store`] is a folder, memory, or S3, with exactly the operations this project needs. Every write is create-only and
 //!   durable when it returns: nothing is ever overwritten, so a reader never sees a half-written or a changed object.
-//! * [`log`] is the commit log of an incarnation (run-state D19), [`site_checkpoint`] what its entries name.
+//! * [`log`] is the commit log of an incarnation (D19), [`site_checkpoint`] what its entries name.
 //! * [`run_checkpoint`] holds bases of the outer state (D20) in a folder that `transformers` opens.
 //! * [`contribution`] holds contributions, own and fetched (D12, D13); [`opening`] the entry without which a store counts
 //!   as lost (D8); [`garbage`] lists what may go (D28).

@@ -1,4 +1,4 @@
-//! The commit log of an incarnation (run-state D19): create-only entries 0, 1, 2, …, which say what the incarnation has.
+//! The commit log of an incarnation (D19): create-only entries 0, 1, 2, …, which say what the incarnation has.
 //! Knows nothing of what a checkpoint holds.
 //!
 //! A new attempt first appends a *fence*. Writers append only at the next index, and the name of an entry can be taken

@@ -1,4 +1,4 @@
-//! The opening entry of an incarnation (run-state D8): written once when a site takes part, looked for ever after. Knows
+//! The opening entry of an incarnation (D8): written once when a site takes part, looked for ever after. Knows
 //! nothing of what a site does when it is missing.
 //!
 //! A store that was lost and came back empty, or was exchanged for an older copy, does not hold it; a site that went on

@@ -1,4 +1,4 @@
-//! Run checkpoints (run-state D20): the outer state after a commit, stored as a base. Knows nothing of how it came about.
+//! Run checkpoints (D20): the outer state after a commit, stored as a base. Knows nothing of how it came about.
 //!
 //! The folder of a base holds `model.safetensors` and `config.json` as Hugging Face names them, so
 //! `AutoModelForCausalLM.from_pretrained(FOLDER)` opens it, and `AutoTokenizer` with the files that a caller adds (bases

@@ -1,4 +1,4 @@
-//! Site checkpoints (run-state D19): the inner state of one site, exact to the bit, as entries of its commit log. Knows
+//! Site checkpoints (D19): the inner state of one site, exact to the bit, as entries of its commit log. Knows
 //! nothing of what the cursor or the tensors mean.
 //!
 //! The data of entry n lies below the folder of n under the beginning of its manifest's digest, so two different saves for

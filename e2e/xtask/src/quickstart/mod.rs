@@ -1,6 +1,7 @@
 //! `cargo xtask quickstart`: from a fresh clone to a trained model, with a site lost on the way, on this one machine.
 //!
-//! It only calls the two programs the way a person would, prints each command before it runs it, and reads what they say.
+//! It only calls programs: the two people use, the way a person would, printing each command first, and the harness
+//! `coalition-e2e`, whose judgement of the run it reads.
 
 mod closing;
 mod demands;

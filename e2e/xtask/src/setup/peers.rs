@@ -1,5 +1,5 @@
 //! The Python side of the benchmarks: PyTorch and transformers in a virtual environment of their own. Several gigabytes, so
-//! only benches and campaigns ask for it; never the gate, never the quick start.
+//! only `bench` and `setup --peers` ask for it; never the gate, a campaign or the quick start.
 
 use crate::build::root;
 use crate::cache::{Cache, key};

@@ -34,7 +34,7 @@ pub const STAGES: &[Stage] = &[
     Stage { name: "deny", what: "licences, bans and sources of dependencies (no advisories)", run: deny },
     Stage { name: "crds", what: "the CRDs in crds/yaml are what the types say", run: crds },
     Stage { name: "clippy", what: "lints, warnings denied", run: clippy },
-    Stage { name: "programs", what: "build the two programs", run: programs },
+    Stage { name: "programs", what: "build the two programs and the harness", run: programs },
     Stage { name: "unit", what: "tests of every crate but the whole runs, S3 against a real server", run: unit },
     Stage { name: "doctest", what: "examples in the documentation", run: doctest },
     Stage { name: "doc", what: "the documentation builds, warnings denied", run: doc },

@@ -25,7 +25,7 @@ pub struct Gang {
     pub rank: usize,
     /// Where every rank listens, `HOST:PORT`, in the order of ranks; its length is the number of ranks.
     pub peers: Vec<String>,
-    /// The attempt (run-state D8): ranks of different attempts never meet.
+    /// The attempt (D8): ranks of different attempts never meet.
     pub attempt: u64,
     /// Secret that all ranks of this attempt share.
     pub token: [u8; 32],

@@ -68,8 +68,8 @@ pub fn distance<R: Real>(a: &[R], b: &[R]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a.to_f64() - b.to_f64()).abs()).fold(0.0, f64::max) / most.max(1e-300)
 }
 
-/// One golden file (written by e2e/bench/peers/golden.py). `COALITION_GOLDEN` names another folder of them: a campaign draws
-/// fresh cases and runs the same tests on them.
+/// One golden file (written by e2e/bench/peers/golden.py). `COALITION_GOLDEN` names another folder of them: who draws fresh
+/// cases with that script runs the same tests on them. Nothing in the gate sets it.
 pub struct Golden {
     pub config: ModelConfig,
     pub adam: AdamW,

@@ -265,5 +265,7 @@ pub const NORM_WINDOW: usize = 64;
 /// ‖Δ‖ with it.
 pub const NORMS_FOR_A_LIMIT: usize = 8;
 
-/// D14: more than five running medians is refused.
+/// D14: more than five running medians is refused. A choice, not measured: gradients are clipped and Adam bounds each step,
+/// so ordinary ‖Δ‖ of one run lie near each other and drift with the learning rate, which the running median follows; what is
+/// several times larger is a fault (damaged moments, wrong data, a diverged site), and refused ones do not move the median.
 pub const NORM_LIMIT_IN_MEDIANS: f64 = 5.0;
