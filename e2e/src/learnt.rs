@@ -5,7 +5,7 @@ use crate::rundir::RunDir;
 use crate::{audit, yardstick};
 use anyhow::{Context, Result};
 use coalition_data::Samples;
-use coalition_protocol::history::Commit;
+use coalition_protocol::history::{Commit, View};
 use coalition_protocol::{Seq, keys};
 use serde::Serialize;
 use serde_json::Value;
@@ -56,6 +56,8 @@ pub struct Share {
     pub contributed: usize,
     /// The longest it stood still between an offer and the commit it then applied, seconds.
     pub longest_wait: f64,
+    /// True if it had to start from the committed state on the way: left out twice in a row, or given a new incarnation.
+    pub started_anew: bool,
 }
 
 /// A gang that came back after it had lost a process.
@@ -96,7 +98,12 @@ pub fn read(run: &RunDir, samples: &Samples) -> Result<Learnt> {
         let log = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         all.extend(measured(&log));
         returns.extend(returned(&log, &site));
-        sites.push(Share { contributed: contributed(&site), longest_wait: longest_wait(&log), site });
+        sites.push(Share {
+            contributed: contributed(&site),
+            longest_wait: longest_wait(&log),
+            started_anew: started_anew(&view, &site),
+            site,
+        });
     }
     let mut agreed_by = BTreeMap::new();
     let rounds = view.commits().filter(|(.., commit)| !matches!(commit, Commit::Genesis));
@@ -125,6 +132,16 @@ pub fn read(run: &RunDir, samples: &Samples) -> Result<Learnt> {
         site,
         store,
     })
+}
+
+/// True if the history sends `site` back to the committed state somewhere.
+fn started_anew(view: &View, site: &str) -> bool {
+    let member = view.members().iter().find(|(id, _)| id.as_str() == site);
+    let returned = |commit: &Commit| match commit {
+        Commit::Outer(outer) => outer.left_out.iter().any(|l| l.site.as_str() == site && l.returned),
+        Commit::Step(_) | Commit::Genesis => false,
+    };
+    member.is_some_and(|(_, m)| m.incarnation.0 > 1) || view.commits().any(|(.., commit)| returned(commit))
 }
 
 /// The events of one kind in a trainer's log, which may end in half a line.

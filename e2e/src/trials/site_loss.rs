@@ -8,6 +8,8 @@ use std::time::{Duration, Instant as Clock};
 use anyhow::{Context, Result, bail, ensure};
 use coalition_local::{RunOptions, Runner};
 use coalition_protocol::history::{Commit, View};
+use coalition_protocol::keys::ContributionKey;
+use coalition_protocol::record::Plan;
 use coalition_protocol::{Round, SiteId};
 use serde_json::{Value, json};
 
@@ -27,6 +29,9 @@ pub enum Instant {
     Committed,
 }
 
+/// How long a courier waits before it fetches, where a moment must last for us to see it: between an offer and its hold, or a
+/// hold and the commit, lie milliseconds otherwise. Less than the grace, within which a site must hold what others offered.
+const LAG: Duration = Duration::from_millis(250);
 /// Far beyond what a small run takes on two busy cores.
 const BOUND: Duration = Duration::from_mins(5);
 
@@ -46,15 +51,24 @@ pub fn trial(what: What, instant: Instant, seed: u64, folder: &Path) -> Result<V
     let small = Small { rounds: 8, workers: 1, grace: 1, replace_after: 8, ..Small::default() };
     let data = text::dataset(folder, 400_000, 7)?;
     let dir = folder.join("run");
+    let mut dice = Dice::new(seed);
+    let (victim, survivor) = if dice.below(2) == 0 { ("north", "south") } else { ("south", "north") };
+    let (victim, survivor): (SiteId, SiteId) = (victim.parse()?, survivor.parse()?);
+    // Who is slow to fetch makes the moment last: the survivor before it holds the victim's offer, the victim before the
+    // round can close.
+    let slow = match instant {
+        Instant::Offered => Some(survivor.clone()),
+        Instant::Held => Some(victim.clone()),
+        Instant::Committed => None,
+    };
     let options = RunOptions {
         manifest: Some(small.write(folder)?),
         dir: dir.clone(),
         data: BTreeMap::from([("text".to_owned(), data.clone())]),
         trainer: Some(programs::trainer()?),
+        lag: slow.into_iter().map(|site| (site, LAG)).collect(),
         ..RunOptions::default()
     };
-    let mut dice = Dice::new(seed);
-    let victim: SiteId = if dice.below(2) == 0 { "north" } else { "south" }.parse()?;
     let round = Round(2 + dice.below(3));
     // Whoever loses its store alone is never away.
     let returned = dice.below(2) == 0 && what == What::Site;
@@ -71,7 +85,9 @@ pub fn trial(what: What, instant: Instant, seed: u64, folder: &Path) -> Result<V
         runner.lose_store(&victim).await
     })?;
     let lost = Clock::now();
-    let before = run.view()?.last_round();
+    let view = run.view()?;
+    watch.was_met(&view, round)?;
+    let before = view.last_round();
     let went_on =
         wait::until(
             "the survivor to commit",
@@ -132,12 +148,36 @@ impl Watch {
         let Some((plan, open)) = view.current_plan().filter(|(_, p)| p.round >= self.from) else { return Ok(None) };
         let Some(report) = self.run.report(self.victim.as_str())? else { return Ok(None) };
         let Some(offer) = report.offers.iter().find(|o| o.key.plan == plan) else { return Ok(None) };
-        let mut others = open.parts.iter().filter(|p| p.site != self.victim);
-        let held = others.any(|p| {
+        let met = (self.instant == Instant::Held) == self.is_held(open, &offer.key);
+        Ok(met.then_some(open.round))
+    }
+
+    /// True if a site other than the victim holds this contribution.
+    fn is_held(&self, plan: &Plan, key: &ContributionKey) -> bool {
+        let mut others = plan.parts.iter().filter(|p| p.site != self.victim);
+        others.any(|p| {
             let other = self.run.report(p.site.as_str()).ok().flatten();
-            other.is_some_and(|r| r.holds.iter().any(|(key, _)| *key == offer.key))
-        });
-        Ok((self.instant == Instant::Offered || held).then_some(open.round))
+            other.is_some_and(|r| r.holds.iter().any(|(held, _)| held == key))
+        })
+    }
+
+    /// Refuses a loss that came too late for its moment: it would prove something else than it says.
+    fn was_met(&self, now: &View, round: Round) -> Result<()> {
+        if self.instant == Instant::Committed {
+            return Ok(());
+        }
+        ensure!(
+            now.last_round() < round,
+            "round {round} was committed before the loss took effect: not {:?}",
+            self.instant
+        );
+        let open = now.current_plan().filter(|(_, p)| p.round == round);
+        let (plan, open) = open.with_context(|| format!("round {round} is no longer open"))?;
+        let report = self.run.report(self.victim.as_str())?.context("the victim's report is gone")?;
+        let offer = report.offers.iter().find(|o| o.key.plan == plan).context("the victim's offer is gone")?;
+        let held = self.is_held(open, &offer.key);
+        ensure!(held == (self.instant == Instant::Held), "held elsewhere: {held}, so this was not {:?}", self.instant);
+        Ok(())
     }
 }
 

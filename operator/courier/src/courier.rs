@@ -2,6 +2,7 @@
 //! another site; transfers run beside it and wake the host when one ends.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use coalition_protocol::history::{Head, View};
 use coalition_protocol::keys::ContributionKey;
@@ -32,6 +33,8 @@ pub struct Options {
     pub site: SiteId,
     /// The bearer token that couriers of this run show each other.
     pub token: String,
+    /// How long each transfer of a contribution waits before it begins: a slow link, for tests. Zero otherwise.
+    pub lag: Duration,
 }
 
 /// What a pass goes by.

@@ -2,6 +2,8 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod common;
 
+use std::time::Duration;
+
 use coalition_protocol::{Incarnation, Seq, keys};
 use coalition_store::{Location, Store};
 use common::{Chain, Member, TOKEN};
@@ -30,7 +32,8 @@ async fn a_forked_history_is_not_mirrored() {
     let run = south.asked(&chain, &[], &[], &[]);
     south.until(&chain, run, None, |f| f.mirrored == Some(chain.view.head().seq)).await;
     // A rebuilt hub shows other records under the same numbers.
-    let options = coalition_courier::Options { site: common::site("south"), token: TOKEN.to_owned() };
+    let options =
+        coalition_courier::Options { site: common::site("south"), token: TOKEN.to_owned(), lag: Duration::ZERO };
     south.courier = coalition_courier::Courier::new(options, south.store.clone()).expect("a client");
     let run = south.asked(&other, &[], &[], &[]);
     let found = south.until(&other, run, Some(Incarnation(1)), |_| true).await;

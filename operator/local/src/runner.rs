@@ -78,6 +78,7 @@ impl Runner {
             trainer: setup.trainer.clone(),
             data: setup.data.clone(),
             exchange_token: random_hex()?,
+            lag: options.lag.clone(),
             test: setup.test.clone(),
         };
         let runner = Arc::new(Self {

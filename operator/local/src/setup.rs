@@ -2,6 +2,7 @@
 //! program, and the folder it lives in. Only looks; [`Setup::keep`] writes, once the caller is sure.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use coalition_crds::names::{SITE_LABEL, pretended_sites};
 use coalition_outer::VectorLayout;
@@ -35,6 +36,8 @@ pub struct RunOptions {
     pub kills: Vec<KillPlan>,
     /// Switches for tests, written into the workers' configuration; null for none.
     pub test: serde_json::Value,
+    /// By site: how long its courier waits before it fetches a contribution. For tests that need a slow link.
+    pub lag: BTreeMap<SiteId, Duration>,
 }
 
 /// What stands in `resolved.json`.

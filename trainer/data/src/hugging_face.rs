@@ -15,17 +15,29 @@ pub const CONFIG: &str = "tokenizer_config.json";
 /// The files of `tokenizer`: name and contents, the same bytes every time.
 pub fn files(tokenizer: &Tokenizer) -> Result<Vec<(&'static str, String)>, String> {
     let (json, bos, eos) = match tokenizer.to_json()? {
-        Some(json) => (json, tokenizer.name(tokenizer.bos())?, tokenizer.name(tokenizer.eos())?),
+        Some(json) => (plain(&json)?, tokenizer.name(tokenizer.bos())?, tokenizer.name(tokenizer.eos())?),
         None => (byte_level(tokenizer).to_string(), BOS.to_owned(), EOS.to_owned()),
     };
     let config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": bos,
         "eos_token": eos,
+        // What `model.generate(**tokenizer(text))` passes on: these architectures know no token types.
+        "model_input_names": ["input_ids", "attention_mask"],
         // Decoding must not take spaces away.
         "clean_up_tokenization_spaces": false,
     });
     Ok(vec![(FILE, json), (CONFIG, config.to_string())])
+}
+
+/// `json` without what adds tokens of its own at the ends of a text: here nobody does that, so the ids would differ.
+fn plain(json: &str) -> Result<String, String> {
+    let mut json: Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    // A byte-level one only moves offsets; every other adds.
+    if json["post_processor"]["type"] != "ByteLevel" {
+        json["post_processor"] = Value::Null;
+    }
+    Ok(json.to_string())
 }
 
 /// The byte level in the format of the `tokenizers` library: a byte-level BPE that has no merges.
@@ -86,6 +98,24 @@ mod tests {
             prop_assert_eq!(&ids, &ours.encode(text.as_bytes()).unwrap());
             prop_assert_eq!(theirs.decode(&ids, true).unwrap(), text);
         });
+    }
+
+    /// A file that puts BOS in front by itself, as those of Llama 3 do.
+    #[test]
+    fn nothing_is_added_at_the_ends() {
+        let bytes = Tokenizer::bytes();
+        let mut json = byte_level(&bytes);
+        json["post_processor"] = json!({
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": BOS, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {BOS: {"id": BOS, "ids": [bytes.bos()], "tokens": [BOS]}},
+        });
+        let adding = tokenizers::Tokenizer::from_bytes(json.to_string()).unwrap();
+        assert_eq!(adding.encode("a", true).unwrap().get_ids(), [bytes.bos(), 97]);
+        let ours = Tokenizer::from_inner(adding, BOS, EOS).unwrap();
+        let (theirs, _) = opened(&ours);
+        assert_eq!(theirs.encode("a", true).unwrap().get_ids(), ours.encode(b"a").unwrap());
     }
 
     #[test]

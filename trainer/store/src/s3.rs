@@ -15,6 +15,7 @@ use object_store::client::{
 };
 use object_store::prefix::PrefixStore;
 use object_store::{ClientOptions, Error, ObjectStore, RetryConfig};
+use reqwest::Url;
 
 use crate::location::S3;
 
@@ -31,21 +32,24 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
 /// else can listen on, such as a tunnel.
 pub const PLAIN_HTTP_ENV: &str = "COALITION_S3_PLAIN_HTTP";
 
-/// Why `endpoint` must not be used, if so: requests are signed, but what they carry can be read and changed on the way.
+/// Why `endpoint` must not be used, if so: requests are signed, but what they carry can be read and changed on the way. Parsed
+/// by the client's own parser, so that both mean the same host.
 fn unsafe_endpoint(endpoint: Option<&str>, allowed: bool) -> Option<String> {
     let way_out = "run a proxy that speaks TLS on this machine (stunnel, nginx) and name it, http://127.0.0.1:PORT";
-    let Some(rest) = endpoint.and_then(|e| e.strip_prefix("http://")) else {
+    let Some(endpoint) = endpoint.filter(|e| e.starts_with("http://")) else {
         let what = endpoint.unwrap_or("AWS, since AWS_ENDPOINT_URL is not set,");
         return Some(format!("{what} needs TLS, which is not part of this build: {way_out}"));
     };
-    let host = rest.split('/').next().unwrap_or_default();
-    // `host:port`, `[::1]:port`; a name or address in front of an @ is a user's name, not the host.
-    let host = host.rsplit('@').next().unwrap_or_default();
-    let host = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+    let url = match Url::parse(endpoint) {
+        Ok(url) => url,
+        Err(e) => return Some(format!("{endpoint} is no address ({e}): name one like http://127.0.0.1:7070")),
     };
-    let here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback());
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Some(format!("{endpoint} says more than host, port and path: name one like http://127.0.0.1:7070"));
+    }
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let here = host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback());
     (!here && !allowed).then(|| {
         format!(
             "{host} is another machine, and plain HTTP shows everything to those on the way: {way_out}; or set \
@@ -94,6 +98,8 @@ impl HttpConnector for PlainHttp {
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
+            // The address was judged; another one that a server names was not.
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| refused(e.into()))?;
         Ok(HttpClient::new(Client(client)))
@@ -142,12 +148,20 @@ mod tests {
         for here in ["http://127.0.0.1:7070", "http://localhost:7070/x", "http://[::1]:80", "http://127.8.8.8"] {
             assert_eq!(unsafe_endpoint(Some(here), false), None, "{here}");
         }
-        for there in
-            ["http://10.0.0.1:7070", "http://localhost.example", "http://127.0.0.1@far.example:80", "http://[::2]:1"]
-        {
+        for there in ["http://10.0.0.1:7070", "http://localhost.example", "http://[::2]:1", "http://far.example:80/x"] {
             let why = unsafe_endpoint(Some(there), false).unwrap();
             assert!(why.contains("another machine") && why.contains(PLAIN_HTTP_ENV), "{why}");
             assert_eq!(unsafe_endpoint(Some(there), true), None, "{there}");
+        }
+        for more in [
+            "http://127.0.0.1@far.example:80",
+            "http://far.example?@127.0.0.1",
+            "http://far.example#@127.0.0.1",
+            "http://far.example\\@127.0.0.1",
+            "http://u:p@127.0.0.1",
+        ] {
+            let why = unsafe_endpoint(Some(more), true);
+            assert!(why.is_some() || unsafe_endpoint(Some(more), false).is_some(), "{more}");
         }
         for tls in [Some("https://s3.example"), None] {
             assert!(unsafe_endpoint(tls, true).unwrap().contains("TLS"), "allowing plain HTTP makes no TLS");

@@ -31,7 +31,7 @@ pub fn show(programs: &Path, run: &Path, data: &Path) -> Result<Value> {
     shown(&mut generate, "write a sample")?;
 
     say::title("where it lies");
-    for line in next(programs, &checkpoint, run) {
+    for line in next(programs, &checkpoint, run, data) {
         say::line(&line);
     }
     Ok(said)
@@ -95,12 +95,13 @@ fn returns(said: &Value) -> Vec<String> {
     all.iter().map(line).collect()
 }
 
-fn next(programs: &Path, checkpoint: &str, run: &Path) -> Vec<String> {
+fn next(programs: &Path, checkpoint: &str, run: &Path, data: &Path) -> Vec<String> {
     let (tool, run) = (programs.join("kubectl-coalition").display().to_string(), run.display());
     vec![
         format!("checkpoint   {checkpoint}"),
         format!("history      {run}/hub/history"),
-        "open it      (pip install torch transformers)".to_owned(),
+        "open it      (README, \"Train something of your own\", has the versions and how to write text there)"
+            .to_owned(),
         "  python3 -c 'from transformers import AutoModelForCausalLM; \\".to_owned(),
         format!("    print(AutoModelForCausalLM.from_pretrained(\"{checkpoint}\"))'"),
         String::new(),
@@ -108,7 +109,9 @@ fn next(programs: &Path, checkpoint: &str, run: &Path) -> Vec<String> {
         format!("  {tool} status {run}"),
         format!("  {tool} why {run}"),
         format!("  {tool} logs north {run}"),
-        format!("  cp crds/examples/quickstart.yaml my.yaml    # change a number, then: {tool} validate -f my.yaml"),
+        "  sed 's/name: quickstart/name: mine/' crds/examples/quickstart.yaml > my.yaml    # and change a number, then"
+            .to_owned(),
+        format!("  {tool} local my.yaml --data rust={}", data.display()),
         format!("  {}/coalition-trainer data prepare --help    # train on your own text", programs.display()),
         "  cargo xtask test    # every check of the project".to_owned(),
     ]

@@ -11,7 +11,8 @@ use crate::build::{Builder, root};
 use crate::cache::Cache;
 use crate::{proc, say};
 use anyhow::{Context, Result, bail};
-use std::fs;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -19,7 +20,7 @@ use std::time::Instant;
 /// Options of `quickstart`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-    cargo xtask quickstart                  everything below .coalition/quickstart in the clone\n  \
+    cargo xtask quickstart                  everything below .coalition/demo in the clone\n  \
     cargo xtask quickstart --dir /tmp/try   somewhere else\n  \
     cargo xtask quickstart --short          two minutes less training, as the gate does it\n\n\
     Two pretended sites train one small model on the Rust sources cargo has fetched. One site is killed in the middle and\n\
@@ -59,6 +60,8 @@ const SHORT: Size = Size {
 const MANIFEST: &str = "crds/examples/quickstart.yaml";
 /// The site that is lost on the way.
 const LOST_SITE: &str = "south";
+/// Where it goes in the clone. Not where a run called like the example's would keep its state: that is somebody's work.
+const DIR: &str = ".coalition/demo";
 /// File that marks a folder as ours to replace.
 const MARK: &str = ".coalition-quickstart";
 
@@ -67,7 +70,7 @@ pub fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     say::title("1 of 5: setup and build");
     let builder = Builder::prepare(&Cache::open()?)?;
-    let dir = args.dir.clone().unwrap_or_else(|| root().join(".coalition/quickstart"));
+    let dir = args.dir.clone().unwrap_or_else(|| root().join(DIR));
     whole(&builder, &dir, if args.short { &SHORT } else { &FULL })?;
     say::line(&format!("\nthe quick start took {}", say::time(start.elapsed())));
     Ok(())
@@ -141,6 +144,10 @@ fn fresh(dir: &Path) -> Result<PathBuf> {
     if !empty && !dir.join(MARK).is_file() {
         bail!("{} holds something that is not a quick start: choose another folder with --dir", dir.display());
     }
+    let run = dir.join("run/runner.lock");
+    if File::open(&run).is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared).is_err()) {
+        bail!("the quick start in {} is running: stop it first, or choose another folder with --dir", dir.display());
+    }
     if !empty {
         say::line(&format!("replacing the quick start in {}", dir.display()));
         fs::remove_dir_all(&dir).with_context(|| format!("cannot replace {}", dir.display()))?;
@@ -196,6 +203,13 @@ mod tests {
         fs::write(ours.join("old"), "").unwrap();
         fresh(&ours).unwrap();
         assert!(!ours.join("old").exists());
+        // A run is at work in it.
+        fs::create_dir(ours.join("run")).unwrap();
+        let lock = File::create(ours.join("run/runner.lock")).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(fresh(&ours).unwrap_err().to_string().contains("is running"));
+        drop(lock);
+        fresh(&ours).unwrap();
     }
 
     #[test]

@@ -30,7 +30,8 @@ pub struct Args {
 /// Installs what is missing and says what was there.
 pub fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
-    need::all(&[&need::CC, &need::CXX, &need::PYTHON])?;
+    let needs = [&need::CC, &need::CXX, &need::PYTHON, &need::GO];
+    need::all(if args.build { &needs[..3] } else { &needs })?;
     let cache = Cache::open()?;
     let torch = libtorch::install(&cache)?;
     libtorch::link(&torch)?;

@@ -46,7 +46,11 @@ impl Courier {
         let (own, fetcher, work, woken) =
             (self.own.clone(), self.fetcher.clone(), self.work.clone(), self.woken.clone());
         let (permits, id, elements) = (self.permits.clone(), view.run().clone(), view.genesis().elements);
+        let lag = self.options.lag;
         self.transfers.spawn(async move {
+            if !lag.is_zero() {
+                tokio::time::sleep(lag).await;
+            }
             let _permit = permits.acquire_owned().await;
             let done = stock::obtain(&own, &fetcher, &id, &want.offer, elements, &from).await;
             let mut w = work.lock().unwrap_or_else(PoisonError::into_inner);

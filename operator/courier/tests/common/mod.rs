@@ -1,6 +1,7 @@
 //! A small legal history of three sites, and contributions to go with it.
 #![allow(dead_code)]
 use std::sync::Arc;
+use std::time::Duration;
 
 use coalition_courier::{Courier, Input, Options, router};
 use coalition_outer::ContributionManifest;
@@ -190,14 +191,14 @@ impl Member {
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
-        let options = Options { site: site(name), token: TOKEN.to_owned() };
+        let options = Options { site: site(name), token: TOKEN.to_owned(), lag: Duration::ZERO };
         let courier = Courier::new(options, store.clone()).expect("a client");
         Self { store, courier, endpoint, server, site: site(name) }
     }
 
     /// Another courier over the same store, as after a kill.
     pub fn restarted(self) -> Self {
-        let options = Options { site: self.site.clone(), token: TOKEN.to_owned() };
+        let options = Options { site: self.site.clone(), token: TOKEN.to_owned(), lag: Duration::ZERO };
         let courier = Courier::new(options, self.store.clone()).expect("a client");
         Self { courier, ..self }
     }

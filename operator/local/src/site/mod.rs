@@ -5,6 +5,7 @@ pub mod compose;
 pub mod gang;
 pub mod process;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +42,8 @@ pub struct SiteOptions {
     pub data: std::path::PathBuf,
     /// The bearer token between couriers.
     pub exchange_token: String,
+    /// By site: how long its courier waits before it fetches a contribution.
+    pub lag: BTreeMap<SiteId, Duration>,
     /// Switches for tests; null for none.
     pub test: serde_json::Value,
 }
@@ -99,7 +102,8 @@ impl Site {
         tasks.spawn(async move {
             let _ = axum::serve(exchange, service).await;
         });
-        let courier = coalition_courier::Options { site: site.clone(), token: options.exchange_token.clone() };
+        let lag = options.lag.get(site).copied().unwrap_or_default();
+        let courier = coalition_courier::Options { site: site.clone(), token: options.exchange_token.clone(), lag };
         let courier = Courier::new(courier, store).map_err(|e| LocalError::Bug(e.to_string()))?;
         tasks.spawn(courier_loop(state.clone(), courier, endpoint));
 
