@@ -166,12 +166,11 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
             let records = history.borrow().clone();
             let start = after.map_or(0, |a| records.partition_point(|r| r.record.seq <= a));
             let input = Input {
-                opened: match state.durable().filter(|d| d.run == run.run) {
-                    Some(d) => d.opened,
-                    None => {
-                        let was = state.link().is_damaged() || has_worked(&records, state.site(), run.incarnation);
-                        was.then_some(run.incarnation)
-                    }
+                opened: if let Some(d) = state.durable().filter(|d| d.run == run.run) {
+                    d.opened
+                } else {
+                    let was = state.link().is_damaged() || has_worked(&records, state.site(), run.incarnation);
+                    was.then_some(run.incarnation)
                 },
                 applied: state.applied(&run),
                 records: records.iter().skip(start).cloned().collect(),
