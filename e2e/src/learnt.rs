@@ -5,6 +5,7 @@ use crate::rundir::RunDir;
 use crate::{audit, yardstick};
 use anyhow::{Context, Result};
 use coalition_data::Samples;
+use coalition_data::samples::MEASURED;
 use coalition_protocol::history::{Commit, View};
 use coalition_protocol::{Seq, keys};
 use serde::Serialize;
@@ -12,9 +13,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-
-/// Held-out windows the trainer measures, so that both are judged on the same text.
-pub const WINDOWS: usize = 64;
 
 /// What was learnt.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -127,7 +125,7 @@ pub fn read(run: &RunDir, samples: &Samples) -> Result<Learnt> {
         sites,
         agreed_by,
         returns,
-        counted: yardstick::measure(samples, &account.used, WINDOWS)?,
+        counted: yardstick::measure(samples, &account.used, MEASURED)?,
         checkpoint: store.join(keys::checkpoint(view.run(), seq)),
         site,
         store,

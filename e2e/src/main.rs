@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-/// What is printed without a verb: all there is to ask for.
+/// What `--help` prints: all there is to ask for.
 const USAGE: &str = "usage:
   coalition-e2e audit RUN DATA     check the history in RUN against itself and the data
   coalition-e2e learnt RUN DATA    bits per byte before and after, beside counting models on the bytes RUN was fed
@@ -16,7 +16,12 @@ const USAGE: &str = "usage:
                                    runs MANIFEST on DATA, whose name there is `rust`, then the same as `learnt`
   coalition-e2e restart KILLS      milliseconds from the kill of a worker until its gang trains again, by phase
   coalition-e2e trial NAME SEED    one seeded disturbance of a small run, and what must hold afterwards
-Each prints one JSON object. RUN is the folder of a local run, DATA that of its prepared data.";
+Each prints one JSON object. RUN is the folder of a local run, DATA that of its prepared data.
+
+The programs are looked for in $COALITION_BIN_DIR, else beside this one.
+
+Example:
+  coalition-e2e trial kills 7";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,6 +32,10 @@ fn main() -> ExitCode {
         ["learn", manifest, data, options @ ..] => run_learn(Path::new(manifest), Path::new(data), options),
         ["restart", kills] => run_restart(kills),
         ["trial", name, seed] => run_trial(name, seed),
+        ["--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -12,6 +12,16 @@ use coalition_e2e::programs;
 use common::{Disk, Place, REFUSED, flip, output, refused};
 use rstest::rstest;
 
+#[test]
+fn the_harness_says_how_it_is_called() {
+    let run = |argument: &str| Command::new(env!("CARGO_BIN_EXE_coalition-e2e")).arg(argument).output().unwrap();
+    let asked = run("--help");
+    assert_eq!(asked.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&asked.stdout).contains("Example:\n  coalition-e2e trial "));
+    let wrong = run("trail");
+    assert_eq!((wrong.status.code(), wrong.stdout.len()), (Some(2), 0));
+}
+
 #[rstest]
 #[case::min_above_max("min: 1, max: 2", "min: 3, max: 2", &["spec.sites", "3", "max = 2", "Lower min"])]
 #[case::budget("tokens: \"65536\"", "tokens: \"16384\"", &["training.tokens", "16384", "four rounds", "Raise the budget"])]

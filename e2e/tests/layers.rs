@@ -1,10 +1,12 @@
 //! The arrows of ARCHITECTURE.md hold: what a crate must never learn is not in its dependency tree, nor in that of
-//! anything it uses. Read from cargo itself, so a leak shows as a failed test, not as a review comment.
+//! anything it uses. Read from cargo itself, so a leak shows as a failed test, not as a review comment. And every source file
+//! says first what it is for, and is short enough to be read whole.
 
 #![allow(clippy::expect_used)] // a check that cannot ask cargo has failed
 
 use cargo_metadata::MetadataCommand;
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What brings clients, time or randomness.
@@ -25,6 +27,8 @@ const WORLD: &[&str] = &[
 const TENSORS: &[&str] = &["tch", "torch-sys"];
 /// What brings Kubernetes.
 const KUBERNETES: &[&str] = &["kube", "kube-core", "kube-client", "k8s-openapi", "coalition-crds"];
+/// What brings optimizers.
+const OPTIMIZERS: &[&str] = &["coalition-kernels", "coalition-engine"];
 /// The programs and those who know everybody.
 const TOP: &[&str] = &["coalition-e2e", "xtask", "coalition-cli", "coalition-trainer"];
 
@@ -43,14 +47,34 @@ const NEVER: &[(&str, &[&[&str]])] = &[
     ("coalition-comm", &[TENSORS, KUBERNETES, TOP, &["coalition-model", "coalition-engine"]]),
     (
         "coalition-model",
-        &[KUBERNETES, TOP, &["coalition-store", "coalition-data", "coalition-comm", "object_store", "tokio"]],
+        &[
+            KUBERNETES,
+            TOP,
+            &["coalition-store", "coalition-data", "coalition-comm", "object_store", "tokio"],
+            OPTIMIZERS,
+        ],
     ),
-    ("coalition-engine", &[KUBERNETES, TOP, &["coalition-store", "coalition-data", "object_store", "tokio"]]),
-    ("coalition-data", &[TENSORS, KUBERNETES, TOP, &["coalition-model", "coalition-engine", "tokio"]]),
+    (
+        "coalition-engine",
+        &[KUBERNETES, TOP, &["coalition-outer", "coalition-store", "coalition-data", "object_store", "tokio"]],
+    ),
+    (
+        "coalition-data",
+        &[
+            TENSORS,
+            KUBERNETES,
+            TOP,
+            &["coalition-model", "coalition-engine", "coalition-store", "object_store", "tokio"],
+        ],
+    ),
     ("coalition-store", &[TENSORS, KUBERNETES, TOP, &["coalition-model", "coalition-engine"]]),
     (
         "coalition-gateway",
-        &[TENSORS, TOP, &["kube-client", "coalition-model", "coalition-engine", "coalition-planner"]],
+        &[
+            TENSORS,
+            TOP,
+            &["kube-client", "coalition-model", "coalition-engine", "coalition-planner", "coalition-courier"],
+        ],
     ),
     ("coalition-courier", &[TENSORS, KUBERNETES, TOP, &["coalition-model", "coalition-engine", "coalition-planner"]]),
     ("coalition-local", &[TENSORS, TOP, &["kube-client", "coalition-model", "coalition-engine"]]),
@@ -71,7 +95,7 @@ fn tree(name: &str) -> BTreeSet<String> {
     let out = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--package", name, "--edges", "normal", "--prefix", "none", "--format", "{p}"])
         .args(["--target", "x86_64-unknown-linux-gnu"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .current_dir(ROOT)
         .output()
         .expect("cargo tree");
     assert!(out.status.success(), "cargo tree: {}", String::from_utf8_lossy(&out.stderr));
@@ -89,6 +113,36 @@ fn members() -> Vec<String> {
         .exec()
         .expect("cargo metadata");
     metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect()
+}
+
+/// The root of the sources.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// Lines that a source file may have: what one can read at a sitting and hold in mind.
+const LINES: usize = 300;
+
+/// Every Rust file below `folder`, but for what is hidden or built.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of the sources") {
+        let entry = entry.expect("an entry");
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        let kind = entry.file_type().expect("a kind");
+        if kind.is_dir() && !name.starts_with('.') && name != "target" {
+            sources(&path, found);
+        } else if kind.is_file() && path.extension().is_some_and(|x| x == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// What is wrong with the form of a source file.
+fn misshapen(text: &str) -> Option<String> {
+    let lines = text.lines().count();
+    if !text.starts_with("//!") {
+        return Some("does not begin with `//!` and what it is for".to_owned());
+    }
+    (lines > LINES).then(|| format!("has {lines} lines, more than {LINES}: split it by what its parts are for"))
 }
 
 /// What of `never` is in `tree`.
@@ -113,6 +167,22 @@ fn every_crate_of_the_project_stands_in_the_table() {
         // `e2e` may know everybody.
         assert!(name == "coalition-e2e" || NEVER.iter().any(|(n, _)| *n == name), "{name} has no line in the table");
     }
+}
+
+#[test]
+fn every_source_says_what_it_is_for_and_is_short() {
+    let mut all = Vec::new();
+    sources(Path::new(ROOT), &mut all);
+    let wrong: Vec<String> = all
+        .iter()
+        .filter_map(|path| {
+            let what = misshapen(&std::fs::read_to_string(path).expect("text"))?;
+            Some(format!("{} {what}", path.strip_prefix(ROOT).unwrap_or(path).display()))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(all.iter().any(|p| p.ends_with("e2e/tests/layers.rs")), "the walk does not find this file");
+    assert!(misshapen("use std::fs;\n").is_some() && misshapen(&"//! x\n".repeat(LINES + 1)).is_some());
 }
 
 #[test]

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use coalition_data::tokenizer::{BOS, EOS};
 
 /// Trains one site's part of a run, prepares its data, and writes text from what was learnt.
 #[derive(Debug, Parser)]
@@ -16,6 +17,7 @@ pub struct Cli {
 /// What scripts and pods may rely on: the numbers of `coalition_protocol::exit`.
 const CODES: &str = "Exit codes:
   0   finished; the gateway confirmed the run's end
+  2   the command line is wrong
   64  bad configuration, or training diverged: restarting cannot help
   65  bad or missing data
   66  damaged checkpoint, and nothing else to go on from
@@ -68,7 +70,9 @@ pub enum Data {
     /// Turn files and folders into token shards with an index and a digest.
     #[command(after_help = "Examples:
   coalition-trainer data prepare --include '*.rs' --out ./data ~/.cargo/registry/src
-  coalition-trainer data prepare --bpe 4096 --include '*.txt' --held-out 0.02 --out ./rfc /usr/share/doc/RFC")]
+  coalition-trainer data prepare --bpe 4096 --include '*.txt' --held-out 0.02 --out ./rfc /usr/share/doc/RFC
+  coalition-trainer data prepare --tokenizer ./rfc/tokenizer.json --include '*.txt' --out ./more ~/texts
+  coalition-trainer data prepare --tokenizer gpt2.json --bos '<|endoftext|>' --eos '<|endoftext|>' --out ./text ~/texts")]
     Prepare(Prepare),
     /// Compare every shard of a prepared data set with its digest.
     #[command(after_help = "Example:\n  coalition-trainer data verify ./data")]
@@ -96,6 +100,15 @@ pub struct Prepare {
     /// Train a byte-level BPE of at most so many tokens instead of reading bytes.
     #[arg(long, value_name = "TOKENS")]
     pub bpe: Option<u32>,
+    /// Take this byte-level BPE, a tokenizer.json of the `tokenizers` library, instead of reading bytes.
+    #[arg(long, value_name = "FILE", conflicts_with = "bpe")]
+    pub tokenizer: Option<PathBuf>,
+    /// The special token of that file that begins a document.
+    #[arg(long, value_name = "TOKEN", requires = "tokenizer", default_value = BOS)]
+    pub bos: String,
+    /// The special token of that file that ends a document; it may be the same.
+    #[arg(long, value_name = "TOKEN", requires = "tokenizer", default_value = EOS)]
+    pub eos: String,
     /// Share of documents held out for evaluation, at least 0 and below 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01)]
     pub held_out: f64,

@@ -2,16 +2,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use coalition_data::index::Split;
+use coalition_data::index::{Split, TokenizerRef};
 use coalition_data::progress::Stage;
+use coalition_data::samples::MEASURED;
 use coalition_data::{Bar, Dataset, PrepareOptions, Progress, TokenizerChoice, Verify, prepare as run};
 
 use crate::cli::Prepare;
 use crate::failure::Failure;
 
-/// Fewer held-out tokens than this are worth a warning: a measurement reads up to 64 windows of a sequence (`WINDOWS` of the
-/// worker), and the shipped examples have sequences of 256.
-const SMALL_HELD_OUT: u64 = 64 * 256;
+/// Fewer held-out tokens than this are worth a warning: all the windows that a measurement reads, of a sequence of 256 as in
+/// the shipped examples.
+const SMALL_HELD_OUT: u64 = MEASURED as u64 * 256;
 /// Binary files named one by one; the rest is counted.
 const NAMED: usize = 8;
 
@@ -42,7 +43,11 @@ pub fn prepare(args: Prepare) -> Result<u8, Failure> {
     let mut options = PrepareOptions::new(args.sources, args.out);
     options.include = args.include;
     options.exclude = args.exclude;
-    options.tokenizer = args.bpe.map_or(TokenizerChoice::Bytes, TokenizerChoice::TrainBpe);
+    options.tokenizer = match (args.tokenizer, args.bpe) {
+        (Some(path), _) => TokenizerChoice::File { path, bos: args.bos, eos: args.eos },
+        (None, Some(tokens)) => TokenizerChoice::TrainBpe(tokens),
+        (None, None) => TokenizerChoice::Bytes,
+    };
     options.held_out_share = args.held_out;
     options.seed = args.seed;
     options.limit_bytes = args.limit_bytes;
@@ -63,6 +68,11 @@ pub fn prepare(args: Prepare) -> Result<u8, Failure> {
             "passed by   {} duplicates, {} empty, {} by name, {} not UTF-8, {} binary",
             p.duplicates, p.empty, p.filtered, p.not_utf8, p.binary
         );
+    }
+    if let TokenizerRef::Bpe { file, .. } = &index.tokenizer {
+        // NAME is free: what spec.data.mixture and `local --data NAME=DIR` call the data set.
+        println!("manifest    spec.data.tokenizer: {{dataset: NAME, file: {file}}} (NAME as in spec.data.mixture)");
+        println!("            spec.model.config.vocab_size: {} or more", index.vocab_size);
     }
     let binary = told.binary.into_inner().unwrap_or_else(PoisonError::into_inner);
     for file in binary.iter().take(NAMED) {
@@ -88,8 +98,8 @@ fn small(share: f64, held_out: &Split) -> Option<String> {
     (held_out.tokens < SMALL_HELD_OUT).then(|| match held_out.tokens {
         0 => "nothing is held out: runs on this data set measure no bits per byte; --held-out 0.02 keeps some back".to_owned(),
         n => format!(
-            "only {n} tokens in {} documents are held out: measurements read up to 64 sequences (16384 tokens where a \
-             sequence has 256), so they will be few and noisy, or none where one sequence does not fit; raise --held-out \
+            "only {n} tokens in {} documents are held out: measurements read up to {MEASURED} sequences \
+             ({SMALL_HELD_OUT} tokens where a sequence has 256), so they will be few and noisy, or none where one sequence does not fit; raise --held-out \
              (now {share}), add text, or split large files, since a document is held out whole",
             held_out.documents
         ),

@@ -85,6 +85,44 @@ fn what_preparing_passes_by_is_named() {
 }
 
 #[test]
+fn a_vocabulary_is_trained_once_and_taken_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    for name in ["a", "b", "c"] {
+        let body = format!("let {name} = \"the same words again and again\";\n").repeat(100);
+        std::fs::write(dir.path().join("in").join(name), body).unwrap();
+    }
+    let (source, one, two, file) = (path("in"), path("one"), path("two"), path("one/tokenizer.json"));
+    let told = |args: &[&str]| {
+        let out = trainer(&[&["data", "prepare", "--out"], args].concat());
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        text.lines().filter(|l| !l.starts_with("data set ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let trained = told(&[&one, "--bpe", "280", &source]);
+    let said = trained.join("\n");
+    assert!(said.contains("spec.data.tokenizer: {dataset: NAME, file: tokenizer.json}"), "{said}");
+    assert!(said.contains("spec.model.config.vocab_size: 280 or more"), "{said}");
+    assert_eq!(told(&[&two, "--tokenizer", &file, &source]), trained, "same digest, same counts");
+    let again = path("again");
+    let base = ["data", "prepare", "--out", &again, "--tokenizer", &file];
+    refused(&[&base[..], &["--bpe", "280", &source]].concat(), 2, &["--tokenizer", "--bpe"]);
+    refused(
+        &[&base[..], &["--bos", "<s>", &source]].concat(),
+        exit::DATA,
+        &["no special token \"<s>\"", "--bos and --eos"],
+    );
+    refused(&["data", "prepare", "--out", &again, "--bos", "<s>", &source], 2, &["--tokenizer"]);
+    refused(
+        &["data", "prepare", "--out", &again, &path("in/a")],
+        exit::DATA,
+        &["--held-out 0", "split -C 64k FILE PART-"],
+    );
+    assert!(!dir.path().join("again").exists(), "nothing half-written");
+}
+
+#[test]
 fn help_has_examples_and_codes() {
     for args in [&["--help"][..], &["supervise", "--help"], &["data", "prepare", "--help"], &["generate", "--help"]] {
         let out = trainer(args);

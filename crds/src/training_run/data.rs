@@ -9,6 +9,14 @@ use crate::rules;
 /// Describes what the model reads.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = rules::computed(
+        "!has(self.tokenizer.dataset) || self.mixture.exists(m, m.name == self.tokenizer.dataset)",
+        "'is %s: must be a data set of mixture: this version reads a tokenizer from the data set it trains on; write %s'\
+         .format([self.tokenizer.dataset, self.mixture[0].name])",
+    )
+    .field_path(".tokenizer.dataset")
+)]
 pub struct Data {
     /// Sets the tokens of a sample.
     #[schemars(range(min = 1, max = 16_777_216))]
@@ -50,12 +58,12 @@ pub struct Tokenizer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builtin: Option<Builtin>,
 
-    /// Names the data set that holds the tokenizer's file.
+    /// Names the data set that holds the tokenizer's file: the one of mixture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = LABEL_PATTERN))]
     pub dataset: Option<String>,
 
-    /// Names the tokenizer's file in that data set, such as tokenizer.json.
+    /// Names the tokenizer's file in that data set: tokenizer.json, as `data prepare` writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub file: Option<String>,

@@ -37,7 +37,7 @@ pub struct Training {
     #[x_kube(validation = rules::fixed(WHY_FIXED))]
     pub batch_tokens: Tokens,
 
-    /// Sets the type of parameters, gradients and optimizer state: fp32, or fp64 for tests. Default: fp32.
+    /// Sets the type of parameters, gradients and optimizer state. Default: fp32, the only one of this version.
     #[serde(default)]
     #[x_kube(validation = rules::fixed(WHY_FIXED))]
     pub precision: Precision,
@@ -77,8 +77,6 @@ pub enum Precision {
     /// 32-bit floats.
     #[default]
     Fp32,
-    /// 64-bit floats.
-    Fp64,
 }
 
 /// Sets the inner optimizer: Adam with decoupled weight decay.

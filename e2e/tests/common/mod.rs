@@ -37,7 +37,7 @@ impl Place {
         self.folder.path().join(name)
     }
 
-    /// `kubectl coalition local` on the manifest, with the state in `dir`.
+    /// `kubectl-coalition local` on the manifest, with the state in `dir`.
     pub fn local(&self, dir: &Path) -> Command {
         let mut command = Command::new(programs::cli().unwrap());
         command.arg("local").arg(&self.manifest).arg("--plain").arg("--dir").arg(dir);

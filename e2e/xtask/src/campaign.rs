@@ -13,7 +13,7 @@ use crate::{proc, say, stats};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ use std::time::Instant;
     cargo xtask campaign --list\n  \
     cargo xtask campaign kills               all trials; interrupt and run again as you like\n  \
     cargo xtask campaign kills --trials 5    a quick look: prints, writes no result file\n\n\
-    A failed trial prints its seed: `coalition-e2e trial NAME SEED` repeats it alone.")]
+    A failed trial prints its seed and the command that repeats it alone.")]
 pub struct Args {
     /// Which campaign
     #[arg(required_unless_present = "list")]
@@ -43,6 +43,8 @@ pub struct Args {
 struct Campaign {
     name: &'static str,
     what: &'static str,
+    /// What every trial checks beyond [`AUDIT`].
+    checks: &'static str,
     /// Trials of the bar in full.
     trials: u64,
     /// Numbers of the trials that get a row of their own: (field, name, unit, bar on the median).
@@ -51,14 +53,24 @@ struct Campaign {
     sums: &'static [(&'static str, &'static str, &'static str, &'static str)],
 }
 
+/// What every trial checks of its run, from the history and the data alone (`verdict::complete` of the harness). A result
+/// says it, as "0 failed" means no more than what was looked at.
+const AUDIT: &str = "checked after each trial: the run ended complete at an agreed state; the records form one signed chain; \
+                     each position of the data was used at most once, and the used ones make exactly the committed tokens; \
+                     every committed batch hash equals the one recomputed from the data";
+/// What the trials of a lost site or store check besides.
+const LOSS_CHECKS: &str = "the others committed again after the loss; no commit was held by the victim alone; a victim that came \
+                           back has a new incarnation or is retired";
+
 /// The bar is on all kills together: two hundred in a campaign.
 const KILLS: &[(&str, &str, &str, &str)] = &[("kills", "kills in all", "kills", ">= 200")];
 
-/// All campaigns; their bars are those of the project's aims (README).
+/// All campaigns. A bar says what must hold after any disturbance: no trial fails, and enough of them really were disturbed.
 const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "kills",
         what: "ten kill -9 of random processes (worker, supervisor, runner) at random moments a trial; the run ends as if undisturbed",
+        checks: "the token count is that of the undisturbed run, and no process is left",
         // Some trials end before their tenth kill: four more than 200 kills would need.
         trials: 24,
         numbers: &[("kills", "kills a trial, median", "kills", ">= 10")],
@@ -67,6 +79,8 @@ const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "kills-one-site",
         what: "the same with one site: the final parameters are bit-equal to those of the undisturbed run",
+        checks: "token count and digest of the final outer state equal those of an undisturbed run that each trial makes beside \
+                 it, and no process is left",
         // Some trials end before their tenth kill: four more than 200 kills would need.
         trials: 24,
         numbers: &[("kills", "kills a trial, median", "kills", ">= 10")],
@@ -75,6 +89,7 @@ const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "site-loss-offered",
         what: "a site and its store are lost right after it offered a contribution; the survivors go on",
+        checks: LOSS_CHECKS,
         trials: 100,
         numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
         sums: &[],
@@ -82,6 +97,7 @@ const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "site-loss-held",
         what: "a site and its store are lost right after its contribution was held; the survivors go on",
+        checks: LOSS_CHECKS,
         trials: 100,
         numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
         sums: &[],
@@ -89,6 +105,7 @@ const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "site-loss-committed",
         what: "a site and its store are lost right after a commit; the survivors go on",
+        checks: LOSS_CHECKS,
         trials: 100,
         numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
         sums: &[],
@@ -96,6 +113,7 @@ const CAMPAIGNS: &[Campaign] = &[
     Campaign {
         name: "store-loss",
         what: "a site loses its store under its living processes, right after a commit; the others go on and it comes back empty",
+        checks: LOSS_CHECKS,
         trials: 100,
         numbers: &[("went_on_seconds", "from the loss to the survivor's next commit, median", "s", "")],
         sums: &[],
@@ -149,9 +167,16 @@ pub fn run(args: &Args) -> Result<()> {
         say::good(&format!("wrote {}", path.display()));
     }
     if rows.iter().any(|row| row.holds == Some(false)) {
-        bail!("a bar of the campaign `{}` does not hold", campaign.name);
+        let again = outcomes.iter().position(|o| o["ok"] != true).map(|seed| again(&harness.0, campaign.name, seed));
+        bail!("a bar of the campaign `{}` does not hold{}", campaign.name, again.unwrap_or_default());
     }
     Ok(())
+}
+
+/// How a person repeats one trial alone. With the program's whole path, as the harness is on nobody's PATH; it finds the others
+/// beside itself.
+fn again(program: &Path, name: &str, seed: usize) -> String {
+    format!("; `{} trial {name} {seed}` repeats its first failed trial alone", program.display())
 }
 
 /// One trial. A trial that fails is an outcome; a harness that cannot say how it went is an error.
@@ -178,8 +203,9 @@ fn rows(campaign: &Campaign, outcomes: &[Value]) -> Result<Vec<Row>> {
         .filter(|(_, outcome)| outcome["ok"] != true)
         .map(|(seed, outcome)| format!("seed {seed}: {}", outcome["detail"].as_str().unwrap_or("no detail")))
         .collect();
+    let failures = if failed.is_empty() { String::new() } else { format!("{}. ", failed.join("; ")) };
     let count = Row::alone("failed trials", &format!("of {}", outcomes.len()), failed.len() as f64)
-        .note(&if failed.is_empty() { campaign.what.to_owned() } else { failed.join("; ") })
+        .note(&format!("{failures}{}; {AUDIT}; {}", campaign.what, campaign.checks))
         .bar("= 0")?;
     let mut rows = vec![count];
     let series = |field: &str| -> Vec<f64> { outcomes.iter().filter_map(|o| o[field].as_f64()).collect() };
@@ -211,6 +237,13 @@ mod tests {
         let one_bad = rows(&CAMPAIGNS[2], &[good, bad]).unwrap();
         assert_eq!(one_bad[0].holds, Some(false));
         assert!(one_bad[0].note.contains("seed 1: tokens differ"));
+        for row in [&all_good[0], &one_bad[0]] {
+            assert!(
+                row.note.contains("recomputed from the data") && row.note.contains("new incarnation"),
+                "{}",
+                row.note
+            );
+        }
     }
 
     #[test]
@@ -218,6 +251,12 @@ mod tests {
         let trial = |kills: u64| json!({"ok": true, "seconds": 2.0, "kills": kills});
         let sum = |n: usize| rows(&CAMPAIGNS[0], &vec![trial(10); n]).unwrap().last().cloned().unwrap();
         assert_eq!((sum(20).ours, sum(20).holds, sum(19).holds), (200.0, Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_failed_trial_is_repeated_by_a_command_that_can_be_pasted() {
+        let told = again(Path::new("/b/coalition-e2e"), "kills", 7);
+        assert!(told.contains("`/b/coalition-e2e trial kills 7`"), "{told}");
     }
 
     #[test]

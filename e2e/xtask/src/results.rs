@@ -171,14 +171,17 @@ fn read(path: &Path) -> Result<ResultFile> {
     Ok(file)
 }
 
-/// The commit of the tree, `-dirty` if the tree differs from it.
+/// Ends the name of a commit from which the tree differs: such a name does not say what was measured.
+pub const DIRTY: &str = "-dirty";
+
+/// The commit of the tree, with [`DIRTY`] if the tree differs from it.
 pub fn commit() -> Result<String> {
     let git =
         |args: &[&str]| proc::capture(Command::new("git").args(args).current_dir(root()), "ask git for the commit");
     let head = git(&["rev-parse", "--short=12", "HEAD"])?.trim().to_owned();
     // Result files themselves are written while measuring and change nothing that is measured.
     let changed = git(&["status", "--porcelain", "--untracked-files=no", "--", ".", ":!e2e/bench/results"])?;
-    Ok(if changed.trim().is_empty() { head } else { format!("{head}-dirty") })
+    Ok(if changed.trim().is_empty() { head } else { format!("{head}{DIRTY}") })
 }
 
 /// Processor, cores and memory of this machine, in words. No host name: it says nothing to a reader.

@@ -1,10 +1,10 @@
 //! Trials of a bench or campaign, kept as they finish, so that an interrupted measurement goes on where it stopped.
 //!
 //! One JSON line a trial in `.coalition/measure/NAME.jsonl` in the clone. The first line says what was measured; trials of
-//! another build are never mixed in.
+//! another build are never mixed in, nor those of a tree with changes that no commit names: two such trees have one name.
 
 use crate::build::root;
-use crate::say;
+use crate::{results, say};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// Opens the trials called `name` of the build `build`. Trials of another build, or all with `restart`, are dropped.
+    /// Opens the trials called `name` of the build `build`, a commit as [`results::commit`] tells it. Trials of another build, all
+    /// of a dirty tree, or all with `restart`, are dropped.
     pub fn open(name: &str, build: &str, restart: bool) -> Result<Self> {
         Self::open_at(root().join(".coalition/measure").join(format!("{name}.jsonl")), build, restart)
     }
@@ -32,7 +33,8 @@ impl Trials {
         let text = fs::read_to_string(&path).unwrap_or_default();
         // A line that a kill cut short does not parse and is measured again.
         let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let same = lines.next().is_some_and(|head| head["build"] == build) && !restart;
+        let dirty = build.ends_with(results::DIRTY);
+        let same = lines.next().is_some_and(|head| head["build"] == build) && !restart && !dirty;
         let mut done = BTreeMap::new();
         if same {
             for line in lines {
@@ -43,6 +45,10 @@ impl Trials {
             if !done.is_empty() {
                 say::line(&format!("going on: {} trials are done ({})", done.len(), path.display()));
             }
+        } else if dirty && !text.is_empty() {
+            say::line(
+                "this tree differs from its commit, so earlier trials may be of other code: starting over (commit first)",
+            );
         } else if !text.is_empty() {
             say::line("earlier trials were of another build or are not wanted: starting over");
         }
@@ -100,5 +106,15 @@ mod tests {
         drop(trials);
         assert!(Trials::open_at(path.clone(), "a", false).unwrap().has("2"), "the cut line did not swallow it");
         assert!(!Trials::open_at(path, "b", false).unwrap().has("1"), "another build starts over");
+    }
+
+    #[test]
+    fn two_dirty_trees_of_one_commit_are_never_mixed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.jsonl");
+        let mut trials = Trials::open_at(path.clone(), "a-dirty", false).unwrap();
+        trials.get("1", || Ok(json!(7))).unwrap();
+        drop(trials);
+        assert!(!Trials::open_at(path, "a-dirty", false).unwrap().has("1"), "a dirty tree may hold anything");
     }
 }

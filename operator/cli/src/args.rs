@@ -21,7 +21,7 @@ const CODES: &str = "Exit codes:
 
 /// Trains one model on many sites, and keeps training when some of them go away.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl-coalition", bin_name = "kubectl coalition", version, after_help = CODES, max_term_width = 100)]
+#[command(name = "kubectl-coalition", version, after_help = CODES, max_term_width = 100)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -47,51 +47,51 @@ pub enum Color {
 pub enum Command {
     /// Train a manifest on this machine, with pretended sites.
     #[command(after_help = "Examples:
-  kubectl coalition local run.yaml --data rust=./data
-  kubectl coalition local run.yaml --dir ./state --kill south@60+15
-  kubectl coalition local run.yaml --kill-every 5
+  kubectl-coalition local run.yaml --data rust=./data
+  kubectl-coalition local run.yaml --dir ./state --kill south@60+15
+  kubectl-coalition local run.yaml --kill-every 5
 
 Ctrl-C once saves and stops, twice stops at once. Either way `resume` goes on, as after a kill of this process.
 What is wrong with the manifest or these arguments is told before anything is written. A run that reached its budget has \
 ended: a larger one is refused with code 64; start a new run under another name.")]
     Local(Local),
     /// Go on with the run in a state folder.
-    #[command(after_help = "Example:\n  kubectl coalition resume ./state")]
+    #[command(after_help = "Example:\n  kubectl-coalition resume ./state")]
     Resume(Resume),
     /// Show what a local run is doing.
     #[command(after_help = "Examples:
-  kubectl coalition status ./state
-  kubectl coalition status my-run -o wide
-  kubectl coalition status ./state -o json")]
+  kubectl-coalition status ./state
+  kubectl-coalition status my-run -o wide
+  kubectl-coalition status ./state -o json")]
     Status(Status),
     /// Say what is happening, why, and what it will do next.
-    #[command(after_help = "Examples:\n  kubectl coalition why ./state\n  kubectl coalition why my-run")]
+    #[command(after_help = "Examples:\n  kubectl-coalition why ./state\n  kubectl-coalition why my-run")]
     Why(Dir),
     /// Show what the workers of a site wrote.
     #[command(after_help = "Examples:
-  kubectl coalition logs north ./state
-  kubectl coalition logs north ./state --worker 1 --follow
-  kubectl coalition logs north ./state -o json")]
+  kubectl-coalition logs north ./state
+  kubectl-coalition logs north ./state --worker 1 --follow
+  kubectl-coalition logs north ./state -o json")]
     Logs(Logs),
     /// Save everything and stop the runner; `resume` goes on.
-    #[command(after_help = "Example:\n  kubectl coalition stop ./state")]
+    #[command(after_help = "Example:\n  kubectl-coalition stop ./state")]
     Stop(Dir),
     /// Kill a pretended site, start it again, or remove its store: faults to watch a run survive.
     #[command(after_help = "Examples:
-  kubectl coalition fault kill south ./state
-  kubectl coalition fault return south ./state
-  kubectl coalition fault lose-store south ./state")]
+  kubectl-coalition fault kill south ./state
+  kubectl-coalition fault return south ./state
+  kubectl-coalition fault lose-store south ./state")]
     Fault(Fault),
     /// Check a manifest without applying it, and show everything that is wrong with it.
     #[command(after_help = "Examples:
-  kubectl coalition validate run.yaml
-  kubectl coalition validate -f run.yaml -o wide
-  cat run.yaml | kubectl coalition validate -f - -o json
+  kubectl-coalition validate run.yaml
+  kubectl-coalition validate -f run.yaml -o wide
+  cat run.yaml | kubectl-coalition validate -f - -o json
 
 Exits with 0 if nothing is wrong, 64 if something is, 66 if the file cannot be read.")]
     Validate(Validate),
     /// Print a completion script for a shell.
-    #[command(after_help = "Example:\n  kubectl coalition completion bash > /etc/bash_completion.d/kubectl-coalition")]
+    #[command(after_help = "Example:\n  kubectl-coalition completion bash > /etc/bash_completion.d/kubectl-coalition")]
     Completion {
         /// The shell.
         shell: Shell,

@@ -124,7 +124,7 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
     let _ = view.await;
     let Some(ended) = ended else {
         runner.shut_down().await;
-        note!("Stopped at once. `kubectl coalition resume {}` goes on.", options.dir.display());
+        note!("Stopped at once. `kubectl-coalition resume {}` goes on.", options.dir.display());
         return Ok(exit_code::INTERRUPTED);
     };
     let ending = ended?;
@@ -184,8 +184,13 @@ fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
         ));
     }
     if status.restarts_charged + status.restarts_infrastructure > 0 {
-        facts
-            .push(("restarts", format!("{} charged, {} not", status.restarts_charged, status.restarts_infrastructure)));
+        facts.push((
+            "restarts",
+            format!(
+                "{} counted against failurePolicy.maxRestarts, {} not",
+                status.restarts_charged, status.restarts_infrastructure
+            ),
+        ));
     }
     if let Some(c) = &status.checkpoint {
         for site in &c.copies {
@@ -196,10 +201,17 @@ fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
     for (name, value) in facts {
         say!("  {name:<11} {value}");
     }
+    if let Some(c) = &status.checkpoint
+        && let Some(site) = c.copies.first()
+    {
+        let setup = runner.setup();
+        let line = show::generate(&setup.trainer, &runner.layout().store(site), &s.run, c.seq, &setup.data);
+        say!("Text from the newest checkpoint:\n  {line}");
+    }
     let dir = runner.layout().dir().display();
     match ending {
-        Ending::Suspended => say!("`kubectl coalition resume {dir}` goes on exactly from here."),
-        Ending::Unsaved(_) => say!("`kubectl coalition resume {dir}` goes on."),
+        Ending::Suspended => say!("`kubectl-coalition resume {dir}` goes on exactly from here."),
+        Ending::Unsaved(_) => say!("`kubectl-coalition resume {dir}` goes on."),
         Ending::Complete | Ending::Failed => {}
     }
 }

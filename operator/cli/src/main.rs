@@ -1,12 +1,14 @@
-//! kubectl-coalition: the command-line tool. Each command is a file; this one only chooses and turns errors into messages
-//! and exit codes.
+//! kubectl-coalition: the command-line tool. Each command is a file (but `completion`, which clap writes); this one only
+//! chooses and turns errors into messages and exit codes.
 mod args;
+mod fault;
 mod find;
 mod local;
 mod logs;
 mod out;
 mod show;
 mod status;
+mod stop;
 mod style;
 mod validate;
 mod view;
@@ -14,13 +16,9 @@ mod view;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use coalition_local::control::{self, Command as Order};
-use coalition_local::lock::RunnerLock;
-use coalition_local::stop::Stop;
-use coalition_local::{LocalError, exit_code};
-use coalition_planner::status::Phase;
+use coalition_local::exit_code;
 
-use args::{Cli, Command, FaultKind};
+use args::{Cli, Command};
 use out::note;
 
 fn main() -> ExitCode {
@@ -32,8 +30,8 @@ fn main() -> ExitCode {
         Command::Status(s) => status::status(&s),
         Command::Why(d) => status::why(&d.dir),
         Command::Logs(l) => logs::logs(&l),
-        Command::Stop(d) => stop(&d.dir),
-        Command::Fault(f) => fault(&f),
+        Command::Stop(d) => stop::stop(&d.dir),
+        Command::Fault(f) => fault::fault(&f),
         Command::Validate(v) => validate::validate(&v),
         Command::Completion { shell } => {
             let mut script = Vec::new();
@@ -49,52 +47,4 @@ fn main() -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
-}
-
-fn stop(dir: &std::path::Path) -> Result<u8, LocalError> {
-    let layout = find::layout(dir)?;
-    let asked = Stop::ask(&layout)?;
-    note!("Sites save and stop …");
-    while asked.is_pending() {
-        std::thread::sleep(control::POLL);
-    }
-    let last = asked.outcome()?;
-    if last.status.phase == Phase::Suspended {
-        note!("Stopped. `kubectl coalition resume {}` goes on exactly from here.", layout.dir().display());
-    } else {
-        note!("The run has ended: {}.", last.status.message);
-    }
-    Ok(exit_code::OK)
-}
-
-fn fault(f: &args::Fault) -> Result<u8, LocalError> {
-    let layout = find::layout(&f.dir)?;
-    let no_site = || LocalError::NoSite { site: f.site.clone(), sites: logs::sites(&layout).join(", ") };
-    let site: coalition_protocol::SiteId = f.site.parse().map_err(|_| no_site())?;
-    if !layout.site(&site).is_dir() {
-        return Err(no_site());
-    }
-    let order = match f.kind {
-        FaultKind::Kill => Order::Kill { site },
-        FaultKind::Return => Order::Return { site },
-        FaultKind::LoseStore => Order::LoseStore { site },
-    };
-    let path = control::send(&layout, &order)?;
-    // A runner looks five times a second; one that dies takes nothing any more.
-    while path.exists() && RunnerLock::is_held(&layout) {
-        std::thread::sleep(control::POLL);
-    }
-    if std::fs::remove_file(&path).is_ok() {
-        return Err(LocalError::NotRunning { dir: layout.dir().to_owned() });
-    }
-    let site = &f.site;
-    let done = match f.kind {
-        FaultKind::Kill => {
-            format!("{site}: all its processes are killed and stay down; `fault return {site}` starts it")
-        }
-        FaultKind::Return => format!("{site}: is started again"),
-        FaultKind::LoseStore => format!("{site}: its store is removed, with all it held"),
-    };
-    note!("{done}. The runner took the order; `kubectl coalition why {}` shows what follows.", layout.dir().display());
-    Ok(exit_code::OK)
 }

@@ -1,9 +1,10 @@
 //! Numbers and lines as people read them. Pure.
 use std::fmt::Write as _;
+use std::path::Path;
 
 use coalition_local::Snapshot;
 use coalition_planner::status::{Phase, SiteState, SiteStatus};
-use coalition_protocol::{Real, SiteId};
+use coalition_protocol::{Real, RunId, Seq, SiteId};
 
 /// A count with a decimal suffix: 950, 4.2k, 1.05M.
 pub fn count(n: u64) -> String {
@@ -58,9 +59,20 @@ pub fn loss(x: Option<Real>) -> String {
     x.map_or_else(|| "-".to_owned(), |x| format!("{:.3}", x.get()))
 }
 
+/// A speed, where its unit stands elsewhere.
+pub fn rate(x: Option<Real>) -> String {
+    x.map_or_else(|| "-".to_owned(), |x| count(x.get() as u64))
+}
+
 /// A speed.
 pub fn speed(x: Option<Real>) -> String {
-    x.map_or_else(|| "-".to_owned(), |x| format!("{}/s", count(x.get() as u64)))
+    x.map_or_else(|| "-".to_owned(), |_| format!("{} tokens/s", rate(x)))
+}
+
+/// The command that writes text from a run checkpoint, whole, so that it can be pasted.
+pub fn generate(trainer: &Path, store: &Path, run: &RunId, seq: Seq, data: &Path) -> String {
+    let (trainer, store, data) = (trainer.display(), store.display(), data.display());
+    format!("{trainer} generate --store file://{store} --run {run} --seq {seq} --data {data}")
 }
 
 /// Committed share of the budget.
@@ -113,7 +125,7 @@ pub fn site(line: &SiteStatus) -> String {
     if line.inner_steps > 0 {
         let _ = write!(
             out,
-            " round {:<3} step {:>3}/{:<3} loss {:<6} nats/token {:>8}",
+            " round {:<3} step {:>3}/{:<3} loss {:<6} nats/token {:>15}",
             line.round.0,
             line.inner_step,
             line.inner_steps,
@@ -202,6 +214,8 @@ mod tests {
         {
             assert_eq!(count(n), text);
         }
+        let speeds = [12_500.0, 950.0].map(|x| speed(Real::new(x).ok()));
+        assert_eq!((speeds, speed(None).as_str()), (["12.5k tokens/s".to_owned(), "950 tokens/s".to_owned()], "-"));
         assert_eq!((bytes(950).as_str(), bytes(4_194_304).as_str()), ("950 B", "4.19 MB"));
         for (s, text) in [(0.4, "0 s"), (119.0, "119 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 05 min")] {
             assert_eq!(duration(s), text);
@@ -209,5 +223,15 @@ mod tests {
         // Twenty letters: a date, T, a time, Z.
         assert_eq!(time_of_day().len(), "2026-01-01T00:00:00Z".len());
         assert!(time_of_day().ends_with('Z'));
+    }
+
+    #[test]
+    fn the_command_that_writes_text_is_whole() {
+        let path = |p| Path::new(p);
+        let run = "quickstart".parse().unwrap();
+        assert_eq!(
+            generate(path("/b/coalition-trainer"), path("/s/north/store"), &run, Seq(57), path("/d")),
+            "/b/coalition-trainer generate --store file:///s/north/store --run quickstart --seq 57 --data /d"
+        );
     }
 }

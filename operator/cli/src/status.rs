@@ -14,8 +14,8 @@ use crate::style;
 fn read(layout: &Layout) -> Result<Snapshot, LocalError> {
     let (status, damage) = durable::read_or_absent(&layout.status())?;
     let what = match damage {
-        Some(_) => "it is damaged, and only a view of the run: `kubectl coalition resume` writes it anew",
-        None => "the run has not started yet: `kubectl coalition resume` starts it",
+        Some(_) => "it is damaged, and only a view of the run: `kubectl-coalition resume` writes it anew",
+        None => "the run has not started yet: `kubectl-coalition resume` starts it",
     };
     status.ok_or_else(|| LocalError::Input { path: layout.status(), what: what.to_owned() })
 }
@@ -56,7 +56,7 @@ fn over(s: &Snapshot) -> bool {
 
 fn at_work(layout: &Layout, s: &Snapshot) {
     if !RunnerLock::is_held(layout) && !over(s) {
-        let text = format!("no runner is at work: `kubectl coalition resume {}` goes on", layout.dir().display());
+        let text = format!("no runner is at work: `kubectl-coalition resume {}` goes on", layout.dir().display());
         say!("{}", style::warning(&text));
     }
 }
@@ -77,7 +77,7 @@ fn sites(s: &Snapshot, wide: bool) -> String {
             l.round.to_string(),
             if l.inner_steps == 0 { "-".to_owned() } else { format!("{}/{}", l.inner_step, l.inner_steps) },
             show::loss(l.loss),
-            show::speed(l.tokens_per_second),
+            show::rate(l.tokens_per_second),
             if l.waiting_for.is_empty() { "-".to_owned() } else { l.waiting_for.clone() },
         ];
         if wide {

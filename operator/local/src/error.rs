@@ -1,7 +1,7 @@
 //! What can stop a local run from starting or going on, each with the way out and the exit code of the tool.
 use std::path::{Path, PathBuf};
 
-/// Exit codes of `kubectl coalition`, from sysexits.h, so that scripts can tell one cause from another.
+/// Exit codes of `kubectl-coalition`, from sysexits.h, so that scripts can tell one cause from another.
 pub mod exit_code {
     /// Done.
     pub const OK: u8 = 0;
@@ -114,7 +114,7 @@ pub enum LocalError {
         pid: String,
     },
     /// No runner is at work there.
-    #[error("no runner is at work in {dir}: `kubectl coalition resume {dir}` starts one", dir = dir.display())]
+    #[error("no runner is at work in {dir}: `kubectl-coalition resume {dir}` starts one", dir = dir.display())]
     NotRunning {
         /// The state folder.
         dir: PathBuf,
@@ -128,7 +128,7 @@ pub enum LocalError {
     /// A runner was asked to stop, and was gone before it took the order.
     #[error(
         "the runner of {dir} was gone before it took the order to stop, so nothing was saved by it: {known}. \
-         `kubectl coalition resume {dir}` goes on from there",
+         `kubectl-coalition resume {dir}` goes on from there",
         dir = dir.display()
     )]
     NotTaken {
@@ -138,7 +138,7 @@ pub enum LocalError {
         known: String,
     },
     /// A runner took the order to stop, and ended before every site had saved.
-    #[error("{dir} is stopped, and not all of it is saved: {known}. `kubectl coalition resume {dir}` goes on", dir = dir.display())]
+    #[error("{dir} is stopped, and not all of it is saved: {known}. `kubectl-coalition resume {dir}` goes on", dir = dir.display())]
     NotSaved {
         /// The state folder.
         dir: PathBuf,

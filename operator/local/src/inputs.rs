@@ -8,7 +8,7 @@ use coalition_data::index::TokenizerRef;
 use coalition_data::{Dataset, Samples, Verify};
 use coalition_protocol::SiteId;
 use coalition_spec::RunSpec;
-use coalition_spec::data::Tokenizer;
+use coalition_spec::data::{Builtin, Tokenizer};
 use rustix::fs::{Access, access};
 
 use crate::LocalError;
@@ -21,6 +21,11 @@ const TRAINER: &str = "coalition-trainer";
 
 /// What the files of programs begin with: ELF's magic number (System V ABI, chapter 4), or the name of an interpreter.
 const PROGRAMS: [&[u8]; 2] = [b"\x7fELF", b"#!"];
+
+/// Compute threads for each core above which a run is warned of. Pretended sites share a machine, so a few threads more than
+/// cores are what any small machine has (the quick start has three, on two cores) and cost little: a worker that waits for a
+/// collective sleeps. From twice as many on, every step waits for threads that are not running.
+const CROWDED: u64 = 2;
 
 /// The state folder can be made, or written if it is there.
 pub(crate) fn state_folder(dir: &Path) -> Result<(), LocalError> {
@@ -68,7 +73,7 @@ pub(crate) fn doubts(spec: &RunSpec, sites: &BTreeMap<SiteId, Shape>, cores: u64
         }
     }
     let threads: u64 = sites.values().map(|s| u64::from(s.workers) * u64::from(s.threads)).sum();
-    if threads > cores {
+    if threads > CROWDED.saturating_mul(cores) {
         out.push(format!(
             "cpuThreads × workers of all sites come to {threads} compute threads, this machine has {cores} cores: sites will \
              wait for each other. Lower spec.siteTemplates[].cpuThreads or workers, or spec.sites.max"
@@ -137,14 +142,19 @@ pub(crate) fn read_data(folder: &Path, spec: &RunSpec) -> Result<Samples, LocalE
             index.vocab_size
         )));
     }
-    let (wants_bytes, has_bytes) =
-        (matches!(spec.data.tokenizer, Tokenizer::Builtin(_)), matches!(index.tokenizer, TokenizerRef::Bytes));
-    if wants_bytes != has_bytes {
-        let kind = |bytes: bool| if bytes { "builtin: bytes" } else { "a tokenizer file" };
+    // That the manifest's tokenizer names this data set is checked with the manifest.
+    let wanted = match &spec.data.tokenizer {
+        Tokenizer::Builtin(Builtin::Bytes) => "{builtin: bytes}".to_owned(),
+        Tokenizer::File { dataset, file } => format!("{{dataset: {dataset}, file: {file}}}"),
+    };
+    let found = match &index.tokenizer {
+        TokenizerRef::Bytes => "{builtin: bytes}".to_owned(),
+        TokenizerRef::Bpe { file, .. } => format!("{{dataset: {name}, file: {file}}}"),
+    };
+    if wanted != found {
         return Err(bad(format!(
-            "spec.data.tokenizer is {}, it was prepared with {}: prepare it again, or change the manifest",
-            kind(wants_bytes),
-            kind(has_bytes)
+            "spec.data.tokenizer is {wanted}, it was prepared with {found}: write `tokenizer: {found}` in the manifest, or \
+             prepare it again (`data prepare --help` names the tokenizers)"
         )));
     }
     Samples::new(std::sync::Arc::new(dataset), spec.data.sequence_length, spec.training.seed)
@@ -191,6 +201,8 @@ fn is_program(path: &Path) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use coalition_data::{PrepareOptions, Silent, TokenizerChoice, prepare};
+
     use super::*;
 
     #[test]
@@ -200,15 +212,55 @@ mod tests {
         let shape = Shape { workers: 2, threads: 3 };
         let sites: BTreeMap<SiteId, Shape> =
             ["north", "south"].into_iter().map(|s| (s.parse().unwrap(), shape)).collect();
-        assert_eq!(doubts(&spec, &sites, 12), Vec::<String>::new());
-        assert!(doubts(&spec, &sites, 11)[0].contains("12 compute threads, this machine has 11 cores"));
+        assert_eq!(doubts(&spec, &sites, 6), Vec::<String>::new());
+        assert!(doubts(&spec, &sites, 5)[0].contains("12 compute threads, this machine has 5 cores"));
+        let shapes = [("north", 2), ("south", 1)].map(|(s, workers)| (s, Shape { workers, threads: 1 }));
+        let shipped: BTreeMap<SiteId, Shape> =
+            shapes.into_iter().map(|(s, shape)| (s.parse().unwrap(), shape)).collect();
+        assert_eq!(
+            doubts(&spec, &shipped, 2),
+            Vec::<String>::new(),
+            "the quick start on the smallest machine it is for"
+        );
         let mut other = spec.site_templates[0].clone();
         other.selector = [("coalition.training/site".to_owned(), "nroth".to_owned())].into();
         spec.site_templates.insert(0, other);
-        let told = doubts(&spec, &sites, 12);
+        let told = doubts(&spec, &sites, 6);
         assert!(
             told[0].contains("siteTemplates[0].selector (coalition.training/site: nroth) matches no site"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn a_tokenizer_file_is_that_of_the_data_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("text");
+        std::fs::write(&source, "fn main() { println!(\"hello, hello\"); }\n".repeat(200)).unwrap();
+        let make = |name: &str, tokenizer| {
+            let out = dir.path().join(name);
+            let options = PrepareOptions::new(vec![source.clone()], out.clone());
+            prepare(&PrepareOptions { tokenizer, held_out_share: 0.0, ..options }, &Silent).unwrap();
+            out
+        };
+        let (bytes, bpe) = (make("bytes", TokenizerChoice::Bytes), make("bpe", TokenizerChoice::TrainBpe(258)));
+        let text = include_str!("../../../crds/examples/quickstart.yaml");
+        let mut spec = crate::manifest::one(Path::new("quickstart.yaml"), text).unwrap().spec;
+        let told =
+            |folder: &Path, spec: &RunSpec| read_data(folder, spec).err().map(|e| e.to_string()).unwrap_or_default();
+        assert_eq!(told(&bytes, &spec), "");
+        assert!(
+            told(&bpe, &spec).contains("write `tokenizer: {dataset: rust, file: tokenizer.json}`"),
+            "{}",
+            told(&bpe, &spec)
+        );
+        let file = |file: &str| Tokenizer::File { dataset: "rust".to_owned(), file: file.to_owned() };
+        spec.data.tokenizer = file("tokenizer.json");
+        assert_eq!(told(&bpe, &spec), "");
+        assert!(told(&bytes, &spec).contains("write `tokenizer: {builtin: bytes}`"), "{}", told(&bytes, &spec));
+        spec.data.tokenizer = file("other.json");
+        let said = told(&bpe, &spec);
+        assert!(said.contains("spec.data.tokenizer is {dataset: rust, file: other.json}"), "{said}");
+        assert!(said.contains("write `tokenizer: {dataset: rust, file: tokenizer.json}`"), "{said}");
     }
 }

@@ -102,7 +102,7 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
     if options.manifest.is_none() && stored.is_none() {
         return Err(LocalError::Input {
             path: layout.dir().to_owned(),
-            what: "it holds no run: start one with `kubectl coalition local RUN.yaml --dir DIR`".to_owned(),
+            what: "it holds no run: start one with `kubectl-coalition local RUN.yaml --dir DIR`".to_owned(),
         });
     }
     let text = manifest::text(&path)?;

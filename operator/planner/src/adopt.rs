@@ -5,6 +5,7 @@ use coalition_protocol::SiteId;
 use coalition_protocol::history::View;
 use coalition_protocol::sign::SignedRecord;
 
+use crate::checkpoints::STAY;
 use crate::decision::Event;
 use crate::standing::Standing;
 
@@ -86,8 +87,7 @@ pub fn rewound(s: &Standing<'_>) -> Option<String> {
         .collect();
     Some(format!(
         "{who}: the history was rolled back, and no site that answers has a mirror of what is missing{}. Nothing is \
-         appended; restore the hub's history from a copy, bring back a site whose store mirrors it, or start a new run \
-         from the newest checkpoint",
+         appended; restore the hub's history from a copy, or bring back a site whose store mirrors it. {STAY}",
         claims.concat()
     ))
 }

@@ -9,6 +9,11 @@ use crate::standing::Standing;
 /// Copies a consistent checkpoint has, if there are so many members (D21).
 pub const COPIES: usize = 2;
 
+/// What is true of the checkpoints of a run that does not go on. Messages that end a run say it, so that none names a way out
+/// that this version does not have.
+pub const STAY: &str = "Its run checkpoints stay readable (`coalition-trainer generate`, transformers), but this version cannot \
+                        start a run from one: a new run begins at the beginning";
+
 /// k: sites that must store a checkpoint for it to be consistent.
 pub fn copies(s: &Standing<'_>) -> usize {
     s.good().count().clamp(1, COPIES)

@@ -1,6 +1,7 @@
 //! How a run ends (D11): the budget reached and its last state safe, the deadline passed, or failed.
 use coalition_protocol::record::{Body, End, Outcome};
 
+use crate::checkpoints::STAY;
 use crate::standing::Standing;
 use crate::time::{Millis, seconds, words};
 use crate::{checkpoints, restarts};
@@ -17,8 +18,7 @@ pub fn early(s: &Standing<'_>) -> Option<Body> {
     }
     let at = deadline(s).filter(|t| s.now >= *t)?;
     let message = format!(
-        "activeDeadlineSeconds passed: {} since the run was asked for; raise it and start a new run from the checkpoint, \
-         if there is one",
+        "activeDeadlineSeconds passed: {} since the run was asked for. Raise it for a new one. {STAY}",
         words(at.since(s.world.began))
     );
     Some(end(s, Outcome::DeadlineExceeded, message))

@@ -7,7 +7,7 @@ use coalition_protocol::{Real, Round, Seq, SiteId};
 
 use crate::adopt;
 use crate::agreement;
-use crate::checkpoints;
+use crate::checkpoints::{self, STAY};
 use crate::genesis;
 use crate::lines;
 use crate::lost;
@@ -154,7 +154,7 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
     {
         let text = format!(
             "the contribution of {site}, the last member in good standing, is above the norm limit: training diverges. \
-             Start a new run from the newest checkpoint with a lower learning rate"
+             A lower learning rate needs a new run. {STAY}"
         );
         return (Phase::Stalled, Reason::NormAboveLimit, text);
     }
@@ -221,13 +221,13 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
 
 fn lost_message(s: &Standing<'_>, l: &lost::Lost) -> String {
     let rounds = s.view.commits_after(l.reachable).count();
-    let from = match checkpoints::consistent(s) {
-        Some((seq, sites, _)) => format!("the checkpoint of record {seq} at {}", names(&sites)),
-        None => "the beginning: no consistent checkpoint is left".to_owned(),
+    let left = match checkpoints::consistent(s) {
+        Some((seq, sites, _)) => format!("The newest checkpoint is that of record {seq} at {}. {STAY}", names(&sites)),
+        None => "No consistent checkpoint is left: a new run begins at the beginning".to_owned(),
     };
     format!(
         "the members that held what record {} needs are gone with their stores: the last {rounds} rounds after record {} \
-         cannot be reached. This version cannot rewind a run: start a new one from {from}",
+         cannot be reached, and this version cannot rewind a run. {left}",
         l.missing, l.reachable
     )
 }

@@ -55,7 +55,6 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
         batch_tokens: amount("training.batchTokens", &t.batch_tokens),
         precision: match t.precision {
             api::Precision::Fp32 => Precision::Fp32,
-            api::Precision::Fp64 => Precision::Fp64,
         },
         seed: large(t.seed),
         optimizer: optimizer(&t.optimizer, &mut found),

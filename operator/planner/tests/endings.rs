@@ -36,6 +36,7 @@ fn the_deadline_ends_a_run_and_says_so() {
     let end = sim.view().unwrap().ended().unwrap();
     assert_eq!(end.outcome, Outcome::DeadlineExceeded);
     assert!(end.message.contains("activeDeadlineSeconds"));
+    assert!(end.message.contains("cannot start a run from one"), "{}", end.message);
 }
 
 fn failing(codes: &[i32], rules: Vec<FailureRule>) -> Sim {
@@ -126,6 +127,7 @@ fn a_state_that_nobody_has_any_more_stalls_and_says_what_was_lost() {
     let status = decide(&sim).status;
     assert_eq!((status.phase, status.reason), (Phase::Stalled, Reason::StateLost));
     assert!(status.message.contains("cannot rewind"), "{}", status.message);
+    assert!(status.message.contains("begins at the beginning"), "{}", status.message);
     let rounds = sim.view().unwrap().last_round();
     sim.until(60_000, |_| false);
     assert_eq!(sim.view().unwrap().last_round(), rounds, "nothing is built on what is gone");

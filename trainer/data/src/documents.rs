@@ -228,6 +228,7 @@ mod tests {
         }
         let e = gather(paths[..1].to_vec(), rules(), &Silent).unwrap_err();
         assert!(matches!(e, DataError::CannotHoldOut { .. }), "{e}");
+        assert!(e.to_string().contains("--held-out 0") && e.to_string().contains("split -C"), "{e}");
     }
 
     #[test]

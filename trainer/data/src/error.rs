@@ -88,8 +88,9 @@ pub enum DataError {
     },
     /// Every document fell on one side of the split, or there is only one.
     #[error(
-        "cannot hold out {share} of {documents} document(s): a document is never split, so at least two are needed; add \
-         documents or set the held-out share to 0"
+        "cannot hold out {share} of {documents} document(s): a document is never split, so at least two are needed. Cut the \
+         file into parts and name those (`split -C 64k FILE PART-` cuts between lines), add documents, or hold out nothing \
+         with --held-out 0: the run then measures no bits per byte"
     )]
     CannotHoldOut {
         /// The share asked for.

@@ -115,6 +115,10 @@ fn windows(dataset: &Dataset, side: Side, sequence_length: usize) -> Result<u64,
     }
 }
 
+/// Held-out windows that a run measures: 64 windows of 256 bytes are 16 KiB of text, a second or two for a small model. One
+/// number for whoever measures, and for whoever judges a measurement by the same text.
+pub const MEASURED: usize = 64;
+
 /// Fixed windows of the held-out split, spread evenly over it: the same for every site, step and restart.
 #[derive(Clone, Debug)]
 pub struct HeldOut {

@@ -93,7 +93,9 @@ impl Tokenizer {
         }
         let find = |name: &str| {
             vocabulary.get(name).copied().filter(|id| added.get(id).is_some_and(|a| a.special)).ok_or_else(|| {
-                format!("it has no special token {name:?}; name the tokens that begin and end a document")
+                format!(
+                    "it has no special token {name:?}; name those that begin and end a document with --bos and --eos"
+                )
             })
         };
         let (bos, eos) = (find(bos)?, find(eos)?);

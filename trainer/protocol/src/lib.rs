@@ -12,6 +12,7 @@ pub mod history;
 pub mod ids;
 pub mod intervals;
 pub mod keys;
+pub mod leave;
 pub mod messages;
 pub mod philox;
 pub mod real;

@@ -100,6 +100,7 @@ fn ways_out_do_not_contradict_each_other() {
 #[case(|r: &mut RunSpec| r.model.config.vocab_size = 257, "data.tokenizer: 258 tokens: must be at most vocab_size = 257 of the model. Set vocab_size to at least 258")]
 #[case(|r: &mut RunSpec| r.data.dataset = "My Data".into(), "data.mixture[0].name: \"My Data\"")]
 #[case(|r: &mut RunSpec| r.data.tokenizer = coalition_spec::data::Tokenizer::File { dataset: "t".into(), file: "../x".into() }, "data.tokenizer.file: \"../x\": must be a path")]
+#[case(|r: &mut RunSpec| r.data.tokenizer = coalition_spec::data::Tokenizer::File { dataset: "web".into(), file: "tokenizer.json".into() }, "data.tokenizer.dataset: \"web\": must be the data set of data.mixture, rust: this version reads a tokenizer from the data set it trains on. Write `dataset: rust`")]
 #[case(|r: &mut RunSpec| r.sites.min = 3, "sites.min: 3: must be at most sites.max = 2. Lower min or raise max.")]
 #[case(|r: &mut RunSpec| r.sites.max = 65, "sites.max: 65: must be 1 to 64 sites")]
 #[case(|r: &mut RunSpec| r.sites.replace_after_seconds = 0, "sites.replaceAfterSeconds: 0")]

@@ -12,8 +12,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use coalition_protocol::exit;
 use coalition_protocol::messages::{ExitReport, Orders};
+use coalition_protocol::{exit, leave};
 use serde::Serialize;
 
 use crate::config::WorkerConfig;
@@ -25,13 +25,9 @@ use child::Running;
 pub(crate) use child::{PROCESS_ENV, fresh_name};
 use rules::{After, Streak, after_exit};
 
-/// How long a worker that was asked to leave may take before it is killed: saving within 10 s is its promise, the rest is
-/// for a slow store.
-const LEAVE: Duration = Duration::from_secs(25);
-/// How long a worker may go on after the hub no longer wants it, before it is told by signal: it hears of it by itself.
+/// How long a worker may go on after the hub no longer wants it, before it is told by signal: it hears of it by itself. Not part
+/// of the times of [`leave`]: nobody waits for it with a clock.
 const UNWANTED: Duration = Duration::from_secs(20);
-/// How long the gateway is asked about an exit before the worker is started again without its answer.
-const ASK: Duration = Duration::from_secs(2);
 /// How long the gateway is asked to confirm the end of the run.
 const CONFIRM: Duration = Duration::from_mins(10);
 
@@ -98,8 +94,10 @@ impl Supervisor<'_> {
             emit("workerEnded", Ended { process: &running.process, exit_code: code, meaning: exit::meaning(code) });
             let report =
                 ExitReport { worker: self.config.worker, process: running.process.clone(), exit_code: code, log };
-            let patience = if code == i32::from(exit::FINISHED) { CONFIRM } else { ASK };
-            let orders = retry(Instant::now() + patience, || self.gateway.exit(&report, ASK)).map(|p| p.orders);
+            // Without an answer the worker is started again, or this process leaves, all the same.
+            let patience = if code == i32::from(exit::FINISHED) { CONFIRM } else { leave::EXIT_REPORT };
+            let orders =
+                retry(Instant::now() + patience, || self.gateway.exit(&report, leave::EXIT_REPORT)).map(|p| p.orders);
             if let Err(e) = &orders {
                 tracing::warn!("{e}");
             }
@@ -129,13 +127,13 @@ impl Supervisor<'_> {
                 Ok(Happening::Terminate) => {
                     self.terminating = true;
                     running.terminate();
-                    kill_at = kill_at.or(Some(Instant::now() + LEAVE));
+                    kill_at = kill_at.or(Some(Instant::now() + leave::WORKER));
                 }
                 Ok(Happening::PermitLost) => {
                     tracing::warn!("the run permit ran out: the gateway did not renew it in time; stopping the worker");
                     self.stopped = true;
                     running.terminate();
-                    kill_at = kill_at.or(Some(Instant::now() + LEAVE));
+                    kill_at = kill_at.or(Some(Instant::now() + leave::WORKER));
                 }
                 Ok(Happening::Wanted(false)) => signal_at = signal_at.or(Some(Instant::now() + UNWANTED)),
                 Ok(Happening::Wanted(true)) => signal_at = None,
@@ -149,7 +147,7 @@ impl Supervisor<'_> {
                     if signal_at.is_some_and(|t| t <= now) {
                         running.terminate();
                         signal_at = None;
-                        kill_at = kill_at.or(Some(now + LEAVE));
+                        kill_at = kill_at.or(Some(now + leave::WORKER));
                     }
                 }
                 // The sender lives in `self`.

@@ -13,7 +13,7 @@ use coalition_outer::{OuterState, VectorLayout};
 use coalition_protocol::history::View;
 use coalition_protocol::keys::ContributionKey;
 use coalition_protocol::messages::{Offer, StateReport, StepOffer, StoredCheckpoint, TrainerReport};
-use coalition_protocol::{Digest, Seq, SiteId, exit};
+use coalition_protocol::{Digest, Seq, SiteId, exit, leave};
 use coalition_spec::RunSpec;
 use coalition_store::log::{LogWriter, SiteEntry};
 use coalition_store::{BlockingStore, StoreError};
@@ -34,12 +34,8 @@ use crate::once::Once;
 
 /// Between looks while nothing happens; a change of the view ends a pause at once.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long the last report of a gang may take to become durable.
-const LAST_REPORT: Duration = Duration::from_secs(5);
 /// How often the store is looked through for run checkpoints that a courier brought.
 const LOOK_FOR_BASES: Duration = Duration::from_secs(2);
-/// How long saving may fail after SIGTERM before this process leaves without.
-const SAVE_BY: Duration = Duration::from_secs(10);
 
 /// A contribution or step that stands and is reported.
 #[derive(Clone, Debug)]
@@ -178,7 +174,7 @@ impl Leader<'_, '_> {
 
     /// A store that does not take something now may take it later; SIGTERM does not wait for that for long.
     fn try_later(&mut self, seen: &Seen, e: &StoreError) -> Result<(), Stop> {
-        if !e.is_transient() || self.terminated_at.is_some_and(|t| t.elapsed() > SAVE_BY) {
+        if !e.is_transient() || self.terminated_at.is_some_and(|t| t.elapsed() > leave::SAVE) {
             return Err(Failure::new(e.exit_code(), e.to_string()).into());
         }
         self.refused.warn(e.to_string());
@@ -282,8 +278,8 @@ impl Leader<'_, '_> {
         };
         self.waiting_for.clear();
         self.report(seen);
-        if !self.reporter.flush(LAST_REPORT) {
-            tracing::warn!("the last report did not reach the gateway in {} s", LAST_REPORT.as_secs());
+        if !self.reporter.flush(leave::REPORT) {
+            tracing::warn!("the last report did not reach the gateway in {} s", leave::REPORT.as_secs());
         }
         self.announce(&Decision::Leave { code: Some(code) })?;
         Ok(code)

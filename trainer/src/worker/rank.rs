@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coalition_comm::Collective;
+use coalition_data::samples::MEASURED;
 use coalition_data::{Dataset, HeldOut, Samples, Verify};
 use coalition_engine::{Batch, ModelOptions, Options, Over, StepReport, Trainer};
 use coalition_protocol::bits::BatchHash;
@@ -18,8 +19,6 @@ use crate::failure::{Failure, Stop};
 /// Tokens that go through the model at once; a larger part of a batch is accumulated. Bounds activations: about 1 GiB for
 /// the small models a CPU trains.
 const MICRO_TOKENS: usize = 16_384;
-/// Held-out windows that are measured: 64 windows of 256 bytes are 16 KiB of text, a second or two for a small model.
-const WINDOWS: usize = 64;
 
 /// What stays from one attempt to the next: data and engine.
 pub struct Body {
@@ -76,7 +75,7 @@ impl Body {
             ));
         }
         let samples = Samples::new(dataset.clone(), length, spec.training.seed)?;
-        let held_out = match HeldOut::new(dataset, length, WINDOWS) {
+        let held_out = match HeldOut::new(dataset, length, MEASURED) {
             Ok(h) => Some(h),
             Err(e) => {
                 tracing::warn!("no measurements on held-out text: {e}");

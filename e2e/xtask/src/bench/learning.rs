@@ -1,7 +1,7 @@
 //! What a run with one site learns from as many bytes as plain PyTorch, seed by seed; that both need fewer bits than counting;
 //! and that the check sees a model that cannot look back: with attention zeroed it must not pass.
 
-use super::{Lab, harness, paired};
+use super::{Lab, harness, paired, torch};
 use crate::build::root;
 use crate::quickstart::{example, text};
 use crate::results::Row;
@@ -27,6 +27,7 @@ const TOKENS: &str = "4194304";
 /// Prepares the data once, then runs seed by seed.
 pub fn run(lab: &mut Lab) -> Result<Vec<Row>> {
     let python = peers::install(&lab.cache)?;
+    lab.versions.insert("PyTorch".to_owned(), torch(&python)?);
     let (program, programs) = harness(&lab.builder)?;
     let folder = root().join(".coalition/measure/learning");
     let data = data(&folder, &programs)?;

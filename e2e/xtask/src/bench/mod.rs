@@ -14,7 +14,7 @@ use crate::{proc, say};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Options of `bench`.
@@ -134,6 +134,12 @@ impl Lab {
 pub fn harness(builder: &Builder) -> Result<(PathBuf, PathBuf)> {
     let programs = builder.programs()?;
     Ok((programs.join("coalition-e2e"), programs))
+}
+
+/// The version of PyTorch that the peers run on.
+fn torch(python: &Path) -> Result<String> {
+    let ask = ["-c", "import torch; print(torch.__version__)"];
+    Ok(proc::capture(Command::new(python).args(ask), "ask the peer's version")?.trim().to_owned())
 }
 
 /// Runs a program and reads the JSON object it prints on its last line.

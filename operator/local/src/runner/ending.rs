@@ -3,7 +3,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use coalition_planner::status::Phase;
-use coalition_protocol::SiteId;
+use coalition_protocol::{SiteId, leave};
 use tokio::time::{Instant, timeout};
 
 use super::Runner;
@@ -12,9 +12,6 @@ use crate::{LocalError, durable, stop};
 
 /// How long workers may take to confirm the end and leave by themselves, before they are stopped.
 const LEAVE: Duration = Duration::from_secs(20);
-/// How long sites may take to save after a stop was asked for: a supervisor gives its worker 10 s, and a site that forms its
-/// gang anew just then needs as long again and some. Whoever asked for a stop must get one.
-const SAVE: Duration = Duration::from_secs(30);
 /// For how long no process may run before a stop no longer waits for word of having saved: none can come any more. Longer
 /// than a report takes to be written, and than the pause before a supervisor that failed is started again.
 const NOBODY: Duration = Duration::from_secs(1);
@@ -39,11 +36,11 @@ impl Runner {
         let hub = self.hub.lock().await.take();
         let Some(hub) = hub else { return Err(LocalError::Bug("the end was waited for twice".to_owned())) };
         let mut hub = hub;
-        let ended = tokio::select! {
-            ended = &mut hub => ended,
+        let (ended, in_time) = tokio::select! {
+            ended = &mut hub => (ended, true),
             () = self.overdue() => {
                 self.enough.send_replace(true);
-                hub.await
+                (hub.await, false)
             }
         };
         let outcome = ended.unwrap_or_else(|e| Err(LocalError::Bug(format!("the hub's loop ended: {e}"))));
@@ -52,9 +49,9 @@ impl Runner {
             self.shut_down().await;
             return Err(e);
         }
-        let left = self.wait_until_left();
-        let in_time = timeout(LEAVE, left).await.is_ok();
-        tracing::debug!(in_time, "workers left");
+        // Sites whose grace is over have had their time.
+        let left = in_time && timeout(LEAVE, self.wait_until_left()).await.is_ok();
+        tracing::debug!(in_time, left, "workers left");
         let unsaved = self.unsaved();
         self.shut_down().await;
         let last = self.snapshot.borrow().clone();
@@ -89,11 +86,11 @@ impl Runner {
     }
 
     /// Returns once a stop was asked for and need not be waited for any longer: a site without power, or whose workers never
-    /// joined, never says that it saved.
+    /// joined, never says that it saved. Whoever asked for a stop must get one, within the grace that a pod has.
     async fn overdue(&self) {
         // The sender lives as long as this runner.
         let _ = self.suspend.subscribe().wait_for(|asked| *asked).await;
-        let latest = Instant::now() + SAVE;
+        let latest = Instant::now() + leave::GRACE;
         let mut poll = tokio::time::interval(Duration::from_millis(50));
         let mut busy = Instant::now();
         while Instant::now() < latest && busy.elapsed() < NOBODY {

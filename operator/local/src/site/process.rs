@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalition_protocol::Incarnation;
+use coalition_protocol::{Incarnation, leave};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -17,8 +17,6 @@ use tokio::time::{Instant, timeout};
 
 use crate::LocalError;
 
-/// How long a supervisor may take to leave after SIGTERM: a worker has 10 s to save (messages of the trainer), and some.
-const LEAVE: Duration = Duration::from_secs(13);
 /// First and longest pause before a supervisor that failed is started again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// One that lived so long counts as having worked: the pause begins anew.
@@ -161,7 +159,7 @@ async fn terminate(child: &mut Child, wanted: &mut watch::Receiver<Wanted>) {
     if let Some(pid) = id(child) {
         let _ = kill_process(pid, Signal::TERM);
     }
-    let deadline = Instant::now() + LEAVE;
+    let deadline = Instant::now() + leave::GRACE;
     loop {
         tokio::select! {
             _ = child.wait() => return,

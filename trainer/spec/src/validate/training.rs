@@ -49,6 +49,17 @@ pub(super) fn data(c: &mut Checks, run: &RunSpec) {
     }
     if let Tokenizer::File { dataset, file } = &d.tokenizer {
         name(c, "data.tokenizer.dataset", dataset);
+        c.that(*dataset == d.dataset, || {
+            Problem::new(
+                "data.tokenizer.dataset",
+                format!("{dataset:?}"),
+                format!(
+                    "must be the data set of data.mixture, {}: this version reads a tokenizer from the data set it trains on",
+                    d.dataset
+                ),
+                format!("Write `dataset: {}`; `data prepare --tokenizer FILE` makes a data set with another tokenizer.", d.dataset),
+            )
+        });
         let inside = !file.is_empty()
             && file.len() <= 256
             && !file.starts_with('/')

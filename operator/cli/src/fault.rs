@@ -1,0 +1,46 @@
+//! `fault`: gives the runner at work in a folder the order to break something, so that people can watch a run survive it. Must
+//! not know what follows: the runner does it, the planner answers.
+use coalition_local::control::{self, Command as Order};
+use coalition_local::lock::RunnerLock;
+use coalition_local::{LocalError, exit_code};
+use coalition_protocol::SiteId;
+
+use crate::args::{Fault, FaultKind};
+use crate::out::note;
+use crate::{find, logs};
+
+/// Sends one fault and waits until the runner took it.
+pub fn fault(f: &Fault) -> Result<u8, LocalError> {
+    let layout = find::layout(&f.dir)?;
+    let no_site = || LocalError::NoSite { site: f.site.clone(), sites: logs::sites(&layout).join(", ") };
+    let site: SiteId = f.site.parse().map_err(|_| no_site())?;
+    if !layout.site(&site).is_dir() {
+        return Err(no_site());
+    }
+    let order = match f.kind {
+        FaultKind::Kill => Order::Kill { site },
+        FaultKind::Return => Order::Return { site },
+        FaultKind::LoseStore => Order::LoseStore { site },
+    };
+    let path = control::send(&layout, &order)?;
+    // A runner looks five times a second; one that dies takes nothing any more.
+    while path.exists() && RunnerLock::is_held(&layout) {
+        std::thread::sleep(control::POLL);
+    }
+    if std::fs::remove_file(&path).is_ok() {
+        return Err(LocalError::NotRunning { dir: layout.dir().to_owned() });
+    }
+    let (site, dir) = (&f.site, layout.dir().display());
+    let done = match f.kind {
+        FaultKind::Kill => {
+            format!(
+                "{site}: all its processes are killed and stay down; `kubectl-coalition fault return {site} {dir}` starts it \
+                 again"
+            )
+        }
+        FaultKind::Return => format!("{site}: is started again"),
+        FaultKind::LoseStore => format!("{site}: its store is removed, with all it held"),
+    };
+    note!("{done}. The runner took the order; `kubectl-coalition why {dir}` shows what follows.");
+    Ok(exit_code::OK)
+}

@@ -1,0 +1,26 @@
+//! `stop`: asks the runner at work in a folder to save and end, and waits until it has. Must not know how sites save.
+use std::path::Path;
+
+use coalition_local::stop::Stop;
+use coalition_local::{LocalError, control, exit_code};
+use coalition_planner::status::Phase;
+
+use crate::find;
+use crate::out::note;
+
+/// Stops the run in a folder and says what came of it.
+pub fn stop(dir: &Path) -> Result<u8, LocalError> {
+    let layout = find::layout(dir)?;
+    let asked = Stop::ask(&layout)?;
+    note!("Sites save and stop …");
+    while asked.is_pending() {
+        std::thread::sleep(control::POLL);
+    }
+    let last = asked.outcome()?;
+    if last.status.phase == Phase::Suspended {
+        note!("Stopped. `kubectl-coalition resume {}` goes on exactly from here.", layout.dir().display());
+    } else {
+        note!("The run has ended: {}.", last.status.message);
+    }
+    Ok(exit_code::OK)
+}
