@@ -54,6 +54,7 @@ fn run(manifest: Option<PathBuf>, dir: PathBuf, how: How) -> Result<u8, LocalErr
         trainer: how.trainer.clone(),
         kills: how.kill.clone(),
         test: test_switches(&how),
+        lag: BTreeMap::new(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -78,7 +78,7 @@ impl Runner {
             trainer: setup.trainer.clone(),
             data: setup.data.clone(),
             exchange_token: random_hex()?,
-            lag: options.lag.clone(),
+            lag: setup.lag.clone(),
             test: setup.test.clone(),
         };
         let runner = Arc::new(Self {

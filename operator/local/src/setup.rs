@@ -73,6 +73,8 @@ pub struct Setup {
     pub trainer: PathBuf,
     /// Switches for tests.
     pub test: serde_json::Value,
+    /// By site: how long its courier waits before a fetch.
+    pub lag: BTreeMap<SiteId, Duration>,
     /// The budget that stood in the folder, if it was another: tokens.
     pub budget_before: Option<u64>,
     /// What may not be what the user wants, in sentences.
@@ -147,6 +149,7 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
         sites,
         trainer,
         test: options.test.clone(),
+        lag: options.lag.clone(),
         budget_before,
         warnings,
         manifest: options.manifest.is_some().then_some(text),
