@@ -1,4 +1,4 @@
-//! One line for each site: what it is doing, with its numbers. What it waits for and what comes next: [`why`].
+//! One line for each site: what it is doing, with its numbers. What it waits for and what comes next: `why`.
 use coalition_protocol::{Attempt, Incarnation, Round, SiteId};
 
 use crate::standing::Standing;
