@@ -5,11 +5,11 @@ pub mod compose;
 pub mod gang;
 pub mod process;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use coalition_courier::{Courier, Input};
+use coalition_courier::{Courier, Findings, Input};
 use coalition_protocol::messages::SiteRun;
 use coalition_protocol::record::Body;
 use coalition_protocol::sign::SignedRecord;
@@ -172,6 +172,7 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
     let (mut asked, mut history) = (state.link().site_run(), state.link().history());
     let (mut woken, mut changes) = (courier.woken(), coalition_gateway::SiteBackend::changes(&*state));
     let mut told = false;
+    let mut problems = BTreeSet::new();
     loop {
         history.borrow_and_update();
         changes.borrow_and_update();
@@ -188,6 +189,7 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
                 site_run: run,
             };
             let findings = courier.pass(&input).await;
+            tell_problems(&state, &mut problems, &findings);
             state.found(findings, &endpoint, &input.site_run.nonce);
         }
         match state.publish().await {
@@ -209,6 +211,18 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
             _ = changes.changed() => {}
             _ = woken.changed() => {}
             () = tokio::time::sleep(HEARTBEAT) => state.link().alive(),
+        }
+    }
+}
+
+/// Makes what the courier cannot do an event, once until it can again: a site whose mirror is not readable gives the hub no
+/// answer, and a person must learn why. Transfers that are tried again, and a lost store, which the hub sees, are told elsewhere.
+fn tell_problems(state: &LocalSite, told: &mut BTreeSet<String>, findings: &Findings) {
+    told.retain(|reason| findings.problems.contains_key(reason));
+    for (reason, what) in &findings.problems {
+        let elsewhere = ["TransferFailed", "StoreLost"].contains(&reason.as_str());
+        if !elsewhere && told.insert(reason.clone()) {
+            state.link().tell(reason, format!("{}: {what}", state.site()));
         }
     }
 }
