@@ -90,6 +90,21 @@ fn failures_are_charged_by_the_first_rule(
     assert_eq!(w.memory.restarts.charged.len(), 0);
 }
 
+/// A site's next incarnation brings its old failures along: they were charged already, and only a new number is new.
+#[test]
+fn failures_are_charged_once_over_all_incarnations() {
+    let mut sim = failing(&[70, 70], vec![]);
+    let id = sim.sites[0].id.clone();
+    let r = report(&mut sim.world, &id);
+    r.incarnation = r.incarnation.next();
+    sim.world.tick(Millis(sim.now + 10));
+    assert_eq!(sim.world.memory.restarts.charged.len(), 2);
+    let r = report(&mut sim.world, &id);
+    r.gang.failures = vec![Failure { number: 3, worker: 0, exit_code: 70, log: "why".into() }];
+    sim.world.tick(Millis(sim.now + 20));
+    assert_eq!(sim.world.memory.restarts.charged.len(), 3);
+}
+
 #[test]
 fn a_run_is_complete_only_once_its_last_checkpoint_is_at_two_sites() {
     let mut sim = Sim::new(sim::spec::small(2, 4), &[100, 100], 8);
