@@ -58,6 +58,7 @@ fn rule(codes: &[i32], reasons: &[FailureReason], action: FailureAction) -> Fail
 #[rstest]
 #[case::a_bug_is_charged(&[70, 70], vec![], 2, 0, false)]
 #[case::the_machine_is_not(&[137, 75, 139], vec![], 0, 3, false)]
+#[case::nor_a_damaged_store(&[66; 12], vec![], 0, 12, false)]
 #[case::unless_a_rule_says_so(&[137], vec![rule(&[], &[], FailureAction::Restart)], 1, 0, false)]
 #[case::or_that_it_is_not(&[70], vec![rule(&[70], &[], FailureAction::RestartAndIgnoreLimit)], 0, 1, false)]
 #[case::three_are_allowed(&[70, 70, 70], vec![], 3, 0, false)]
