@@ -12,8 +12,9 @@ use std::time::Duration;
 const USAGE: &str = "usage:
   coalition-e2e audit RUN DATA     check the history in RUN against itself and the data
   coalition-e2e learnt RUN DATA    bits per byte before and after, beside counting models on the bytes RUN was fed
-  coalition-e2e learn MANIFEST DATA [OPTION...]
-                                   runs MANIFEST on DATA, whose name there is `rust`, then the same as `learnt`
+  coalition-e2e fed RUN DATA       the windows of DATA that committed work of RUN was fed, in the order of their positions
+  coalition-e2e learn MANIFEST DATA RUN [OPTION...]
+                                   runs MANIFEST in the folder RUN on DATA, whose name there is `rust`, then as `learnt`
   coalition-e2e restart KILLS      milliseconds from the kill of a worker until its gang trains again, by phase
   coalition-e2e trial NAME SEED    one seeded disturbance of a small run, and what must hold afterwards
 Each prints one JSON object. RUN is the folder of a local run, DATA that of its prepared data.
@@ -29,7 +30,10 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["audit", run, data] => run_audit(Path::new(run), Path::new(data)),
         ["learnt", run, data] => run_learnt(Path::new(run), Path::new(data)),
-        ["learn", manifest, data, options @ ..] => run_learn(Path::new(manifest), Path::new(data), options),
+        ["fed", run, data] => run_fed(Path::new(run), Path::new(data)),
+        ["learn", manifest, data, run, options @ ..] => {
+            run_learn(Path::new(manifest), Path::new(data), Path::new(run), options)
+        }
         ["restart", kills] => run_restart(kills),
         ["trial", name, seed] => run_trial(name, seed),
         ["--help" | "-h"] => {
@@ -70,11 +74,9 @@ fn run_audit(dir: &Path, data: &Path) -> Result<()> {
 /// Training takes minutes; an hour is a machine that hangs.
 const LEARNING: Duration = Duration::from_hours(1);
 
-fn run_learn(manifest: &Path, data: &Path, options: &[&str]) -> Result<()> {
-    let folder = tempfile::Builder::new().prefix("coalition-learn-").tempdir().context("no temporary folder")?;
-    let dir = folder.path().join("run");
+fn run_learn(manifest: &Path, data: &Path, dir: &Path, options: &[&str]) -> Result<()> {
     let mut command = Command::new(programs::cli()?);
-    command.arg("local").arg(manifest).arg("--dir").arg(&dir).arg("--plain").args(options);
+    command.arg("local").arg(manifest).arg("--dir").arg(dir).arg("--plain").args(options);
     command.arg("--data").arg(format!("rust={}", data.display())).arg("--trainer").arg(programs::trainer()?);
     // Standard output is this program's one line.
     command.stdin(Stdio::null()).stdout(std::io::stderr());
@@ -85,7 +87,16 @@ fn run_learn(manifest: &Path, data: &Path, options: &[&str]) -> Result<()> {
     }
     let status = ended?;
     anyhow::ensure!(status.success(), "the run ended with {status}");
-    run_learnt(&dir, data)
+    run_learnt(dir, data)
+}
+
+fn run_fed(dir: &Path, data: &Path) -> Result<()> {
+    let run = RunDir::new(dir);
+    let samples = run.samples(data)?;
+    let used = audit::account(&run.records()?)?.used;
+    let windows = used.iter().map(|position| Ok(samples.place(position)?.window)).collect::<Result<Vec<u64>>>()?;
+    println!("{}", json!({ "windows": windows }));
+    Ok(())
 }
 
 fn run_learnt(dir: &Path, data: &Path) -> Result<()> {

@@ -93,7 +93,7 @@ pub fn generate(args: Generate) -> Result<u8, Failure> {
         stop: Some(tokenizer.eos()),
     };
     if let Some(note) = slides(prompt.len(), args.length, config.max_position_embeddings) {
-        eprintln!("note: {note}");
+        crate::out::note!("note: {note}");
     }
     // Text on a terminal shows by itself how far it is.
     let hidden = std::io::stdout().is_terminal();

@@ -6,6 +6,7 @@ mod failure;
 mod gateway;
 mod generate;
 mod once;
+mod out;
 mod prepare;
 mod signals;
 mod supervisor;
@@ -36,14 +37,16 @@ fn main() -> ExitCode {
         Command::Data(Data::Verify { folder }) => prepare::verify(&folder),
         Command::Generate(g) => generate::generate(g),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "coalition-trainer", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "coalition-trainer", &mut script);
+            out::bytes(&script);
             Ok(0)
         }
     };
     match done {
         Ok(code) => ExitCode::from(code),
         Err(f) => {
-            eprintln!("error: {f}");
+            out::note!("error: {f}");
             ExitCode::from(f.code)
         }
     }

@@ -9,6 +9,7 @@ use coalition_data::{Bar, Dataset, PrepareOptions, Progress, TokenizerChoice, Ve
 
 use crate::cli::Prepare;
 use crate::failure::Failure;
+use crate::out::{note, say};
 
 /// Fewer held-out tokens than this are worth a warning: all the windows that a measurement reads, of a sequence of 256 as in
 /// the shipped examples.
@@ -56,39 +57,43 @@ pub fn prepare(args: Prepare) -> Result<u8, Failure> {
     options.threads = args.threads;
     let told = Told::default();
     let index = run(&options, &told)?;
-    println!("data set    {}", options.out.display());
-    println!("digest      {}", index.digest);
-    println!("vocabulary  {} tokens", index.vocab_size);
+    say!("data set    {}", options.out.display());
+    say!("digest      {}", index.digest);
+    say!("vocabulary  {} tokens", index.vocab_size);
     for (name, split) in [("train", &index.train), ("held out", &index.held_out)] {
-        println!("{name:<11} {} documents, {} bytes, {} tokens", split.documents, split.bytes, split.tokens);
+        say!("{name:<11} {} documents, {} bytes, {} tokens", split.documents, split.bytes, split.tokens);
     }
     let p = index.passed_by;
     if p.duplicates + p.empty + p.filtered + p.not_utf8 + p.binary > 0 {
-        println!(
+        say!(
             "passed by   {} duplicates, {} empty, {} by name, {} not UTF-8, {} binary",
-            p.duplicates, p.empty, p.filtered, p.not_utf8, p.binary
+            p.duplicates,
+            p.empty,
+            p.filtered,
+            p.not_utf8,
+            p.binary
         );
     }
     if let TokenizerRef::Bpe { file, .. } = &index.tokenizer {
         // NAME is free: what spec.data.mixture and `local --data NAME=DIR` call the data set.
-        println!("manifest    spec.data.tokenizer: {{dataset: NAME, file: {file}}} (NAME as in spec.data.mixture)");
-        println!("            spec.model.config.vocab_size: {} or more", index.vocab_size);
+        say!("manifest    spec.data.tokenizer: {{dataset: NAME, file: {file}}} (NAME as in spec.data.mixture)");
+        say!("            spec.model.config.vocab_size: {} or more", index.vocab_size);
     }
     let binary = told.binary.into_inner().unwrap_or_else(PoisonError::into_inner);
     for file in binary.iter().take(NAMED) {
-        println!("  binary    {}", file.display());
+        say!("  binary    {}", file.display());
     }
     if binary.len() > NAMED {
-        println!("  binary    and {} more", binary.len() - NAMED);
+        say!("  binary    and {} more", binary.len() - NAMED);
     }
     if !binary.is_empty() {
-        eprintln!(
+        note!(
             "warning: {} file(s) with a NUL byte in the first 8 KiB passed by as binary; --binary takes them",
             binary.len()
         );
     }
     if let Some(warning) = small(options.held_out_share, &index.held_out) {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
     }
     Ok(0)
 }
@@ -109,6 +114,6 @@ fn small(share: f64, held_out: &Split) -> Option<String> {
 /// Compares a data set with its digests.
 pub fn verify(folder: &Path) -> Result<u8, Failure> {
     let dataset = Dataset::open(folder, Verify::All)?;
-    println!("{}: {} is whole", folder.display(), dataset.index().digest);
+    say!("{}: {} is whole", folder.display(), dataset.index().digest);
     Ok(0)
 }

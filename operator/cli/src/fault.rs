@@ -34,12 +34,12 @@ pub fn fault(f: &Fault) -> Result<u8, LocalError> {
     let done = match f.kind {
         FaultKind::Kill => {
             format!(
-                "{site}: all its processes are killed and stay down; `kubectl-coalition fault return {site} {dir}` starts it \
+                "{site}: all its processes will be killed and stay down; `kubectl-coalition fault return {site} {dir}` starts it \
                  again"
             )
         }
-        FaultKind::Return => format!("{site}: is started again"),
-        FaultKind::LoseStore => format!("{site}: its store is removed, with all it held"),
+        FaultKind::Return => format!("{site}: will be started again"),
+        FaultKind::LoseStore => format!("{site}: its store will be removed, with all it held"),
     };
     note!("{done}. The runner took the order; `kubectl-coalition why {dir}` shows what follows.");
     Ok(exit_code::OK)

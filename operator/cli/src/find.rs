@@ -33,7 +33,7 @@ pub fn layout(dir: &Path) -> Result<Layout, LocalError> {
 }
 
 fn is_run(dir: &Path) -> bool {
-    Layout::new(dir).is_ok_and(|l| l.resolved().is_file())
+    Layout::new(dir).is_ok_and(|l| l.resolved().is_file() || (l.manifest().is_file() && l.history().is_dir()))
 }
 
 /// Names of the runs below [`RUNS`] here.

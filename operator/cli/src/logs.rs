@@ -81,7 +81,7 @@ fn last_lines(path: &Path, file: &mut File, lines: usize, output: LogOutput) -> 
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(unreadable)?;
     let ends: Vec<usize> = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n + 1).collect();
-    let from = ends.len().checked_sub(lines + 1).map_or(0, |n| ends[n]);
+    let from = ends.len().checked_sub(lines.saturating_add(1)).map_or(0, |n| ends[n]);
     show(&bytes[from..], output);
     Ok(())
 }

@@ -2,11 +2,11 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod common;
 
-use std::time::Duration;
-
+use coalition_protocol::messages::SiteRun;
+use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Incarnation, Seq, keys};
 use coalition_store::{Location, Store};
-use common::{Chain, Member, TOKEN};
+use common::{Chain, Member};
 
 impl Chain {
     /// The same numbers, another content.
@@ -22,6 +22,28 @@ impl Chain {
     }
 }
 
+/// A chain of some rounds that south has mirrored whole as the site's incarnation `of`, and what the hub asks of it.
+async fn mirrored(rounds: usize, of: Incarnation) -> (Chain, Member, SiteRun) {
+    let mut chain = Chain::new();
+    for _ in 0..rounds {
+        chain.plan();
+        chain.commit(&["north", "south"]);
+    }
+    let mut south = Member::new("south").await;
+    let mut run = south.asked(&chain, &[], &[], &[]);
+    run.incarnation = of;
+    let found = south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    assert!(found.records.is_empty() && found.compared, "the hub shows all there is: {found:?}");
+    (chain, south, run)
+}
+
+/// Leaves the hub its first four records, as a restored copy would; gives all of them.
+fn rewind(chain: &mut Chain) -> Vec<SignedRecord> {
+    let all = chain.records.clone();
+    chain.records.truncate(4);
+    all
+}
+
 #[tokio::test]
 async fn a_forked_history_is_not_mirrored() {
     let mut chain = Chain::new();
@@ -32,9 +54,7 @@ async fn a_forked_history_is_not_mirrored() {
     let run = south.asked(&chain, &[], &[], &[]);
     south.until(&chain, run, None, |f| f.mirrored == Some(chain.view.head().seq)).await;
     // A rebuilt hub shows other records under the same numbers.
-    let options =
-        coalition_courier::Options { site: common::site("south"), token: TOKEN.to_owned(), lag: Duration::ZERO };
-    south.courier = coalition_courier::Courier::new(options, south.store.clone()).expect("a client");
+    let mut south = south.restarted();
     let run = south.asked(&other, &[], &[], &[]);
     let found = south.until(&other, run, Some(Incarnation(1)), |_| true).await;
     assert!(found.problems["HistoryNotMirrored"].contains("rolled back or forked"), "{:?}", found.problems);
@@ -42,18 +62,9 @@ async fn a_forked_history_is_not_mirrored() {
 
 #[tokio::test]
 async fn records_that_the_hub_lost_are_paged_out_of_the_mirror() {
-    let mut chain = Chain::new();
-    for _ in 0..3 {
-        chain.plan();
-        chain.commit(&["north", "south"]);
-    }
-    let mut south = Member::new("south").await;
-    let run = south.asked(&chain, &[], &[], &[]);
-    let found = south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
-    assert!(found.records.is_empty(), "the hub shows all there is");
+    let (mut chain, south, run) = mirrored(3, Incarnation(1)).await;
     let mut south = south.restarted();
-    let all = chain.records.clone();
-    chain.records.truncate(4);
+    let all = rewind(&mut chain);
     let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
     assert_eq!(found.records, all[4..]);
     chain.records = all;
@@ -65,18 +76,9 @@ async fn records_that_the_hub_lost_are_paged_out_of_the_mirror() {
 /// store of the second lacks the first's opening entry, and yet it is the hub that lost something.
 #[tokio::test]
 async fn a_store_newer_than_the_hub_is_not_called_lost() {
-    let mut chain = Chain::new();
-    for _ in 0..2 {
-        chain.plan();
-        chain.commit(&["north", "south"]);
-    }
-    let mut south = Member::new("south").await;
-    let mut run = south.asked(&chain, &[], &[], &[]);
-    run.incarnation = Incarnation(2);
-    south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    let (mut chain, south, mut run) = mirrored(2, Incarnation(2)).await;
     let mut south = south.restarted();
-    let all = chain.records.clone();
-    chain.records.truncate(4);
+    let all = rewind(&mut chain);
     run.incarnation = Incarnation(1);
     let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
     assert_eq!((found.store_lost, found.opened, &found.records[..]), (false, Some(Incarnation(1)), &all[4..]));
@@ -117,13 +119,7 @@ async fn a_record_that_cannot_be_written_leaves_no_hole() {
 /// What a site cannot compare it does not answer, and what it cannot tell from a rolled-back hub it does not call lost.
 #[tokio::test]
 async fn without_a_look_at_the_mirror_there_is_no_answer() {
-    let mut chain = Chain::new();
-    chain.plan();
-    chain.commit(&["north", "south"]);
-    let mut south = Member::new("south").await;
-    let mut run = south.asked(&chain, &[], &[], &[]);
-    let found = south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
-    assert!(found.compared);
+    let (chain, south, mut run) = mirrored(1, Incarnation(1)).await;
     let beyond = keys::record(chain.view.run(), chain.view.head().seq.next());
     south.store.put_new(&beyond, "{\"half").await.expect("stored");
     let mut south = south.restarted();
@@ -146,18 +142,10 @@ async fn without_a_look_at_the_mirror_there_is_no_answer() {
 
 #[tokio::test]
 async fn a_mirror_with_a_hole_is_told_by_the_name_of_the_missing_record() {
-    let mut chain = Chain::new();
-    for _ in 0..3 {
-        chain.plan();
-        chain.commit(&["north", "south"]);
-    }
-    let mut south = Member::new("south").await;
-    let run = south.asked(&chain, &[], &[], &[]);
-    south.until(&chain, run.clone(), None, |f| f.mirrored == Some(chain.view.head().seq)).await;
+    let (mut chain, south, run) = mirrored(3, Incarnation(1)).await;
     south.store.delete(&keys::record(chain.view.run(), Seq(5))).await.expect("removed");
     let mut south = south.restarted();
-    let all = chain.records.clone();
-    chain.records.truncate(4);
+    let all = rewind(&mut chain);
     let found = south.until(&chain, run.clone(), Some(Incarnation(1)), |_| true).await;
     assert_eq!(found.records, all[4..5], "what lies before the hole is shown");
     chain.records = all[..5].to_vec();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use coalition_protocol::messages::{ExitReport, Failure, GangReport, JoinReply, JoinRequest, Orders};
-use coalition_protocol::{Attempt, Digest, exit};
+use coalition_protocol::{Attempt, Digest, Incarnation, exit};
 use serde::{Deserialize, Serialize};
 
 /// Most failures kept; the planner reads them by number, so what it has charged may leave.
@@ -69,6 +69,9 @@ pub struct GangState {
     pub failed: u64,
     /// Processes restarted in place, ever.
     pub process_restarts: u64,
+    /// The incarnation whose store a worker found damaged, with nothing else to go on from, if one did: as good as lost (D8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<Incarnation>,
 }
 
 /// What a join leads to.
@@ -186,6 +189,15 @@ impl GangState {
             next.failures.drain(..extra);
         }
         Some(next)
+    }
+
+    /// The same, where a worker of `incarnation` said that its store is damaged and it can go on from nothing there.
+    #[must_use]
+    pub fn damaged_by(mut self, report: &ExitReport, incarnation: Option<Incarnation>) -> Self {
+        if report.exit_code == i32::from(exit::CHECKPOINT) {
+            self.damaged = incarnation.or(self.damaged);
+        }
+        self
     }
 
     /// The gang as the site reports it.

@@ -126,9 +126,11 @@ pub(crate) async fn exit<B: SiteBackend>(
         )));
     }
     loop {
-        let permit = orders::permit(&app.backend.snapshot());
+        let snapshot = app.backend.snapshot();
+        let permit = orders::permit(&snapshot);
         let gang = app.backend.gang().await?;
         let Some(next) = gang.value.exited(&report, permit.orders) else { return Ok(Json(permit)) };
+        let next = next.damaged_by(&report, snapshot.site_run.map(|r| r.incarnation));
         if app.backend.swap_gang(gang.version, next).await? {
             return Ok(Json(permit));
         }

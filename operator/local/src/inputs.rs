@@ -13,7 +13,7 @@ use rustix::fs::{Access, access};
 
 use crate::LocalError;
 use crate::faults::KillPlan;
-use crate::setup::{RunOptions, labels};
+use crate::setup::RunOptions;
 use crate::site::Shape;
 
 /// The trainer's file name, as Cargo builds it.
@@ -22,13 +22,20 @@ const TRAINER: &str = "coalition-trainer";
 /// What the files of programs begin with: ELF's magic number (System V ABI, chapter 4), or the name of an interpreter.
 const PROGRAMS: [&[u8]; 2] = [b"\x7fELF", b"#!"];
 
-/// Compute threads for each core above which a run is warned of. Pretended sites share a machine, so a few threads more than
-/// cores are what any small machine has (the quick start has three, on two cores) and cost little: a worker that waits for a
-/// collective sleeps. From twice as many on, every step waits for threads that are not running.
-const CROWDED: u64 = 2;
+/// A path that is written into configuration files and addresses, which hold text.
+fn text(argument: &str, path: &Path) -> Result<(), LocalError> {
+    if path.to_str().is_some() {
+        return Ok(());
+    }
+    Err(LocalError::Argument {
+        argument: format!("{argument} {}", path.display()),
+        what: "the path is not UTF-8, and workers are told of it in JSON: use another name, or a link to it".to_owned(),
+    })
+}
 
 /// The state folder can be made, or written if it is there.
 pub(crate) fn state_folder(dir: &Path) -> Result<(), LocalError> {
+    text("--dir", dir)?;
     let Some(there) = dir.ancestors().find(|p| p.symlink_metadata().is_ok()) else { return Ok(()) };
     if !there.is_dir() {
         let what = format!("{} is not a folder: give a --dir that is one, or that does not exist yet", there.display());
@@ -57,31 +64,6 @@ pub(crate) fn kills(plans: &[KillPlan], sites: &BTreeMap<SiteId, Shape>, spec: &
     Ok(())
 }
 
-/// What of a run looks like a mistake and can be trained all the same, in sentences. `cores` of this machine run all its sites.
-pub(crate) fn doubts(spec: &RunSpec, sites: &BTreeMap<SiteId, Shape>, cores: u64) -> Vec<String> {
-    let mut out = Vec::new();
-    let names = || sites.keys().map(SiteId::as_str).collect::<Vec<_>>().join(", ");
-    for (i, t) in spec.site_templates.iter().enumerate() {
-        let mut labels = sites.keys().map(|s| labels(s.as_str()));
-        if !labels.any(|l| coalition_spec::run::matches(&t.selector, &l)) {
-            let selector: Vec<String> = t.selector.iter().map(|(k, v)| format!("{k}: {v}")).collect();
-            out.push(format!(
-                "spec.siteTemplates[{i}].selector ({}) matches no site of this run: it has {}",
-                selector.join(", "),
-                names()
-            ));
-        }
-    }
-    let threads: u64 = sites.values().map(|s| u64::from(s.workers) * u64::from(s.threads)).sum();
-    if threads > CROWDED.saturating_mul(cores) {
-        out.push(format!(
-            "cpuThreads × workers of all sites come to {threads} compute threads, this machine has {cores} cores: sites will \
-             wait for each other. Lower spec.siteTemplates[].cpuThreads or workers, or spec.sites.max"
-        ));
-    }
-    out
-}
-
 /// Every data set that a folder was given for is one of the run's.
 pub(crate) fn data_names(options: &RunOptions, name: &str) -> Result<(), LocalError> {
     match options.data.iter().find(|(given, _)| *given != name) {
@@ -103,6 +85,7 @@ pub(crate) fn data_folder(
     let holds = |p: &Path| p.join(coalition_data::index::FILE).is_file();
     let absolute = |p: &Path| std::path::absolute(p).map_err(|e| LocalError::read(p, &e));
     if let Some(dir) = options.data.get(name) {
+        text("--data", dir)?;
         return absolute(dir);
     }
     let mut tried = Vec::new();
@@ -112,7 +95,10 @@ pub(crate) fn data_folder(
     tried.extend(before.map(Path::to_owned));
     tried.push(base.join(name));
     match tried.iter().find(|p| holds(p)) {
-        Some(found) => absolute(found),
+        Some(found) => {
+            text("the data set's folder", found)?;
+            absolute(found)
+        }
         None => Err(LocalError::Data {
             name: name.to_owned(),
             what: format!(
@@ -132,7 +118,8 @@ pub(crate) fn data_folder(
 pub(crate) fn read_data(folder: &Path, spec: &RunSpec) -> Result<Samples, LocalError> {
     let name = &spec.data.dataset;
     let bad = |what: String| LocalError::Data { name: name.clone(), what };
-    let dataset = Dataset::open(folder, Verify::Small).map_err(|e| bad(e.to_string()))?;
+    // Once for every runner, whatever the size: workers compare sizes only, and what a token means is not seen from it.
+    let dataset = Dataset::open(folder, Verify::All).map_err(|e| bad(e.to_string()))?;
     let index = dataset.index();
     let model = spec.model.config.vocab_size as u64;
     if u64::from(index.vocab_size) > model {
@@ -168,6 +155,7 @@ pub(crate) fn trainer(given: Option<&Path>) -> Result<PathBuf, LocalError> {
         what: format!("{what}: build it with `cargo build -p coalition-trainer`, or name it with --trainer PATH"),
     };
     if let Some(path) = given {
+        text("--trainer", path)?;
         let path = std::path::absolute(path).map_err(|e| LocalError::read(path, &e))?;
         return if !path.is_file() {
             Err(missing(&path, "there is no such file"))
@@ -204,33 +192,6 @@ mod tests {
     use coalition_data::{PrepareOptions, Silent, TokenizerChoice, prepare};
 
     use super::*;
-
-    #[test]
-    fn what_looks_like_a_mistake_is_told() {
-        let text = include_str!("../../../crds/examples/quickstart.yaml");
-        let mut spec = crate::manifest::one(Path::new("quickstart.yaml"), text).unwrap().spec;
-        let shape = Shape { workers: 2, threads: 3 };
-        let sites: BTreeMap<SiteId, Shape> =
-            ["north", "south"].into_iter().map(|s| (s.parse().unwrap(), shape)).collect();
-        assert_eq!(doubts(&spec, &sites, 6), Vec::<String>::new());
-        assert!(doubts(&spec, &sites, 5)[0].contains("12 compute threads, this machine has 5 cores"));
-        let shapes = [("north", 2), ("south", 1)].map(|(s, workers)| (s, Shape { workers, threads: 1 }));
-        let shipped: BTreeMap<SiteId, Shape> =
-            shapes.into_iter().map(|(s, shape)| (s.parse().unwrap(), shape)).collect();
-        assert_eq!(
-            doubts(&spec, &shipped, 2),
-            Vec::<String>::new(),
-            "the quick start on the smallest machine it is for"
-        );
-        let mut other = spec.site_templates[0].clone();
-        other.selector = [("coalition.training/site".to_owned(), "nroth".to_owned())].into();
-        spec.site_templates.insert(0, other);
-        let told = doubts(&spec, &sites, 6);
-        assert!(
-            told[0].contains("siteTemplates[0].selector (coalition.training/site: nroth) matches no site"),
-            "{told:?}"
-        );
-    }
 
     #[test]
     fn a_tokenizer_file_is_that_of_the_data_set() {

@@ -11,6 +11,7 @@ use coalition_spec::RunSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::LocalError;
+use crate::doubts;
 use crate::durable::{self, Mode};
 use crate::faults::KillPlan;
 use crate::inputs;
@@ -99,9 +100,10 @@ impl Setup {
 pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
     let layout = Layout::new(&options.dir).map_err(|e| LocalError::read(&options.dir, &e))?;
     inputs::state_folder(layout.dir())?;
-    let stored = durable::read_json::<Stored>(&layout.resolved())?;
+    // What was resolved before is a note: the manifest beside it says the same, and the history what of it is fixed.
+    let (stored, damage) = durable::read_or_absent::<Stored>(&layout.resolved())?;
     let path = options.manifest.clone().unwrap_or_else(|| layout.manifest());
-    if options.manifest.is_none() && stored.is_none() {
+    if options.manifest.is_none() && !path.is_file() {
         return Err(LocalError::Input {
             path: layout.dir().to_owned(),
             what: "it holds no run: start one with `kubectl-coalition local RUN.yaml --dir DIR`".to_owned(),
@@ -127,7 +129,9 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
     let budget_before = stored.as_ref().map(|s| s.spec.training.tokens).filter(|t| *t != spec.training.tokens);
     let sites = sites(&path, &spec)?;
     let cores = std::thread::available_parallelism().map_or(usize::MAX, std::num::NonZero::get);
-    let warnings = inputs::doubts(&spec, &sites, cores as u64);
+    let mut warnings = doubts::doubts(&spec, &sites, cores as u64);
+    warnings.extend(damage.map(|what| format!("{what}: it counts as absent and is written anew")));
+    warnings.extend(doubts::fits(&path, &spec, &sites, doubts::of_this_machine())?);
     inputs::kills(&options.kills, &sites, &spec)?;
     inputs::data_names(options, &spec.data.dataset)?;
     let base = path.parent().unwrap_or(Path::new("."));

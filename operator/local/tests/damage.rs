@@ -129,3 +129,107 @@ async fn a_hole_in_the_history_is_named_with_the_way_out() {
     assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
     check_ledger(&bench.view());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_is_gone_comes_back_from_a_mirror() {
+    let bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let (layout, before) = (bench.layout(), bench.view());
+    std::fs::remove_dir_all(layout.history()).expect("removed");
+    let runner = bench.start().await;
+    told(&runner, "RecordsRestored").await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    let first = coalition_protocol::history::Head { seq: Seq(2), ..before.head() };
+    assert_eq!(view.digest_of(first.seq), before.digest_of(first.seq), "the same run goes on");
+    assert_eq!(view.incarnation(&site("north")), Some(Incarnation(1)));
+}
+
+/// Under another key it would be another history with the same name, beside the one that every store holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_key_no_second_history_is_begun() {
+    let bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let layout = bench.layout();
+    std::fs::remove_dir_all(layout.hub()).expect("removed");
+    let e = Runner::start(&bench.options).await.expect_err("refused");
+    for word in ["mirrors", "key", "copy", "generate", "another metadata.name"] {
+        assert!(e.to_string().contains(word), "{word:?} is missing in: {e}");
+    }
+    assert!(!layout.key().exists() && !layout.record(Seq(0)).exists(), "nothing was begun");
+}
+
+/// A worker that finds its store damaged, with nothing else to go on from, says so by its exit code: the site begins anew under its
+/// next incarnation, and nothing is charged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_damaged_beyond_use_counts_as_lost() {
+    let mut bench = Bench::new(&Shape { rounds: 24, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let south = site("south");
+    let mark = bench.layout().store(&south).join("damaged");
+    std::fs::write(&mark, "").expect("written");
+    bench.options.test = serde_json::json!({"stepPauseMillis": 10, "failWith": 66, "failWhile": "damaged"});
+    let runner = bench.start().await;
+    let seen = told(&runner, "StoreDamaged").await;
+    assert!(message(&seen, "StoreDamaged").contains("south"), "{}", message(&seen, "StoreDamaged"));
+    std::fs::remove_file(&mark).expect("removed");
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let view = bench.view();
+    check_ledger(&view);
+    assert!(view.incarnation(&south) > Some(Incarnation(1)), "it was assigned anew");
+    assert_eq!(view.incarnation(&site("north")), Some(Incarnation(1)));
+    assert_eq!(runner.snapshot().borrow().status.restarts_charged, 0, "a disk is nobody's fault");
+}
+
+/// The notes of what was resolved are made again from the manifest beside them; a budget still only rises.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_notes_of_the_manifest_block_nothing_and_lower_no_budget() {
+    let mut bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let layout = bench.layout();
+    std::fs::remove_file(layout.resolved()).expect("removed");
+    let given = bench.options.manifest.clone();
+    std::fs::write(given.as_ref().expect("a manifest"), common::manifest(&Shape { rounds: 4, ..Shape::default() }))
+        .expect("written");
+    let e = Runner::start(&bench.options).await.expect_err("a lower budget").to_string();
+    assert!(e.contains("spec.training.tokens") && e.contains("may only rise"), "{e}");
+    damage(&layout.resolved());
+    bench.options.manifest = None;
+    // Where the data lies stood in the note alone.
+    bench.options.data = [("words".to_owned(), bench.folder.path().join("words"))].into();
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+}
+
+/// A program that is no trainer, or cannot start: each of its ends is another failure, and the budget ends the run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trainer_that_cannot_start_ends_the_run_with_its_last_words() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for (script, code) in [("echo it cannot load >&2; exit 127", "127"), ("exit 0", "70")] {
+        let more = "  failurePolicy: {maxRestarts: 2}\n";
+        let mut bench = Bench::new(&Shape { sites: 1, more, ..Shape::default() });
+        let program = bench.folder.path().join("trainer.sh");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("a program");
+        bench.options.trainer = Some(program);
+        let runner = bench.start().await;
+        assert_eq!(finish(&runner).await.expect("an end"), Ending::Failed, "{script}");
+        let why = runner.snapshot().borrow().status.message.clone();
+        assert!(why.contains(&format!("exit code {code}")), "{script}: {why}");
+        assert!(code != "127" || why.contains("it cannot load"), "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_newest_record_may_be_moved_away() {
+    let bench = Bench::new(&Shape { rounds: 14, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let last = bench.layout().record(bench.view().head().seq);
+    damage(&last);
+    let e = Runner::start(&bench.options).await.expect_err("refused").to_string();
+    assert!(e.contains("copy") && e.contains("newest, move it away"), "{e}");
+    std::fs::remove_file(&last).expect("removed");
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+}

@@ -2,12 +2,22 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod common;
 
+use std::sync::Arc;
+
 use coalition_local::lock::RunnerLock;
 use coalition_local::stop::Stop;
-use coalition_local::{Ending, Layout, LocalError, Snapshot, durable, exit_code};
+use coalition_local::{Ending, Layout, LocalError, Runner, Snapshot, durable, exit_code};
 use coalition_planner::status::{Phase, SiteState};
 use common::{Bench, Shape, finish, site, trained};
 use rustix::process::{Pid, Signal, kill_process};
+
+/// A run of two sites that has trained a little and has long to go.
+async fn trains() -> (Bench, Arc<Runner>) {
+    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
+    let runner = bench.start().await;
+    trained(&runner, 2).await;
+    (bench, runner)
+}
 
 /// What the folder shows after a stop, asked for from outside as `kubectl-coalition stop` does.
 async fn stopped(layout: &Layout, asked: Stop) -> Result<Snapshot, LocalError> {
@@ -22,9 +32,7 @@ async fn stopped(layout: &Layout, asked: Stop) -> Result<Snapshot, LocalError> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_that_was_taken_and_saved_is_a_stop() {
-    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
-    let runner = bench.start().await;
-    trained(&runner, 2).await;
+    let (bench, runner) = trains().await;
     let asked = Stop::ask(&bench.layout()).expect("a runner is at work");
     assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);
     drop(runner);
@@ -36,10 +44,8 @@ async fn an_order_that_was_taken_and_saved_is_a_stop() {
 /// A runner that dies is no runner that stopped, whenever it dies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_before_or_after_the_order_has_not_stopped() {
-    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
+    let (bench, runner) = trains().await;
     let layout = bench.layout();
-    let runner = bench.start().await;
-    trained(&runner, 2).await;
     // As a kill leaves it: everything ends, nobody says anything.
     runner.shut_down().await;
     drop(runner);
@@ -72,18 +78,21 @@ async fn a_runner_that_dies_before_or_after_the_order_has_not_stopped() {
     assert!(stopped(&layout, asked).await.is_err(), "the status is of another runner");
 }
 
+fn signal(pids: &[u32], what: Signal) {
+    for pid in pids {
+        let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, what).expect("signalled");
+    }
+}
+
 /// South's workers do not react: they are stopped like a machine that hangs, so they cannot save.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_site_that_did_not_save_is_named() {
-    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
-    let runner = bench.start().await;
-    trained(&runner, 2).await;
+    let (bench, runner) = trains().await;
     let south = site("south");
     for p in runner.processes().await.into_iter().filter(|p| p.site == south) {
-        for pid in p.workers.iter().copied().chain([p.supervisor]) {
-            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process");
-            kill_process(pid, Signal::STOP).expect("stopped");
-        }
+        signal(&p.workers, Signal::STOP);
+        signal(&[p.supervisor], Signal::STOP);
     }
     let asked = Stop::ask(&bench.layout()).expect("a runner is at work");
     let ending = tokio::time::timeout(2 * common::LONG, runner.finished()).await.expect("an end").expect("stopped");
@@ -98,19 +107,11 @@ async fn a_site_that_did_not_save_is_named() {
 /// Killed between the order and the save: it leaves like one that was told to, and yet has not saved.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_killed_while_it_was_to_save_has_not_saved() {
-    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
-    let runner = bench.start().await;
-    trained(&runner, 2).await;
+    let (bench, runner) = trains().await;
     let south = site("south");
     let all = runner.processes().await;
     let workers: Vec<u32> = all.into_iter().filter(|p| p.site == south).flat_map(|p| p.workers).collect();
-    let signal = |s: Signal| {
-        for pid in &workers {
-            let pid = i32::try_from(*pid).ok().and_then(Pid::from_raw).expect("a process");
-            kill_process(pid, s).expect("signalled");
-        }
-    };
-    signal(Signal::STOP);
+    signal(&workers, Signal::STOP);
     let asked = Stop::ask(&bench.layout()).expect("a runner is at work");
     let ending = tokio::spawn({
         let runner = runner.clone();
@@ -119,7 +120,7 @@ async fn a_worker_killed_while_it_was_to_save_has_not_saved() {
     let north = site("north");
     let left = |s: &Snapshot| s.status.sites.iter().any(|l| l.site == north && l.state == SiteState::Stopped);
     runner.wait_for(common::LONG, left).await.expect("north saves and leaves");
-    signal(Signal::KILL);
+    signal(&workers, Signal::KILL);
     let ending = ending.await.expect("no panic").expect("stopped");
     assert_eq!(ending, Ending::Unsaved(vec![south.clone()]));
     drop(runner);
@@ -130,9 +131,7 @@ async fn a_worker_killed_while_it_was_to_save_has_not_saved() {
 /// A site that was down before the stop has nothing to save by it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_site_without_power_is_not_waited_for() {
-    let bench = Bench::new(&Shape { rounds: 40, pause: 10, ..Shape::default() });
-    let runner = bench.start().await;
-    trained(&runner, 2).await;
+    let (bench, runner) = trains().await;
     runner.kill_site(&site("south")).await.expect("it was up");
     let asked = Stop::ask(&bench.layout()).expect("a runner is at work");
     assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);

@@ -84,7 +84,9 @@ impl Restarts {
                 || reason.is_some_and(|x| r.on_reasons.contains(&x))
         });
         // Without a rule, what the machines did is nobody's fault: killed processes, lost sites, temporary failures.
-        let infrastructure = reason.is_some() || code == Some(i32::from(exit::TRY_AGAIN));
+        // A damaged store is: its site begins anew, and what failed was a disk.
+        let temporary = [exit::TRY_AGAIN, exit::CHECKPOINT].map(|c| Some(i32::from(c)));
+        let infrastructure = reason.is_some() || temporary.contains(&code);
         match policy.action(code, reason) {
             FailureAction::FailRun => self.fatal = self.fatal.take().or(Some(what)),
             FailureAction::Restart if ruled || !infrastructure => {

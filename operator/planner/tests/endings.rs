@@ -58,6 +58,7 @@ fn rule(codes: &[i32], reasons: &[FailureReason], action: FailureAction) -> Fail
 #[rstest]
 #[case::a_bug_is_charged(&[70, 70], vec![], 2, 0, false)]
 #[case::the_machine_is_not(&[137, 75, 139], vec![], 0, 3, false)]
+#[case::nor_a_damaged_store(&[66; 12], vec![], 0, 12, false)]
 #[case::unless_a_rule_says_so(&[137], vec![rule(&[], &[], FailureAction::Restart)], 1, 0, false)]
 #[case::or_that_it_is_not(&[70], vec![rule(&[70], &[], FailureAction::RestartAndIgnoreLimit)], 0, 1, false)]
 #[case::three_are_allowed(&[70, 70, 70], vec![], 3, 0, false)]
@@ -88,6 +89,21 @@ fn failures_are_charged_by_the_first_rule(
     assert_eq!(w.memory.restarts, sim.world.memory.restarts);
     w.tick(Millis(sim.now + 101_000));
     assert_eq!(w.memory.restarts.charged.len(), 0);
+}
+
+/// A site's next incarnation brings its old failures along: they were charged already, and only a new number is new.
+#[test]
+fn failures_are_charged_once_over_all_incarnations() {
+    let mut sim = failing(&[70, 70], vec![]);
+    let id = sim.sites[0].id.clone();
+    let r = report(&mut sim.world, &id);
+    r.incarnation = r.incarnation.next();
+    sim.world.tick(Millis(sim.now + 10));
+    assert_eq!(sim.world.memory.restarts.charged.len(), 2);
+    let r = report(&mut sim.world, &id);
+    r.gang.failures = vec![Failure { number: 3, worker: 0, exit_code: 70, log: "why".into() }];
+    sim.world.tick(Millis(sim.now + 20));
+    assert_eq!(sim.world.memory.restarts.charged.len(), 3);
 }
 
 #[test]

@@ -67,9 +67,13 @@ impl State_ {
         with_most.next().filter(|_| with_most.next().is_none())
     }
 
-    /// What sites are shown once two of them differ about the newest state.
+    /// What sites are shown once two of them differ about the newest state. Not before every present site told its own: which
+    /// of three is refuted must not hang on which two of them told theirs first.
     pub fn disagreement(&self) -> Vec<StateNotice> {
         let Some(all) = self.states.get(&self.view.last_commit().0) else { return Vec::new() };
+        if !self.present().iter().all(|s| all.contains_key(s)) {
+            return Vec::new();
+        }
         let differ = all.values().any(|r| all.values().any(|other| other.digest != r.digest));
         let notice = |(site, state): (&SiteId, &StateReport)| StateNotice { site: site.clone(), state: state.clone() };
         if differ { all.iter().map(notice).collect() } else { Vec::new() }

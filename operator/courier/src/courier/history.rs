@@ -55,10 +55,11 @@ impl Courier {
         // Compared before under this leader, the mirror had nothing more: then it is the store that lost something.
         let certain = self.lost || self.compared.as_ref() == Some(&run.nonce);
         let ahead = if certain { Ok(Some(Vec::new())) } else { self.ahead_of(&input.records).await };
+        found.opened = input.opened;
         match ahead {
             // Until history and mirror were seen nobody knows which of the two it is, and the leader gets no answer: without
             // one no trainer works here.
-            Ok(None) => found.opened = input.opened,
+            Ok(None) => {}
             Ok(Some(records)) if records.is_empty() => {
                 found.opened = Some(run.incarnation);
                 (found.store_lost, found.compared) = (true, true);
@@ -68,13 +69,11 @@ impl Courier {
                 found.problems.insert("StoreLost".to_owned(), why.to_string());
             }
             Ok(Some(records)) => {
-                found.opened = input.opened;
                 (found.records, found.compared) = (records, true);
                 let text = format!("{why}; but it mirrors records that the hub does not show: the hub was rolled back");
                 found.problems.insert("HubRewound".to_owned(), text);
             }
             Err(e) => {
-                found.opened = input.opened;
                 found.problems.insert("MirrorNotRead".to_owned(), e.to_string());
             }
         }

@@ -169,6 +169,11 @@ impl Chain {
     }
 }
 
+fn courier(site: &SiteId, store: &Store) -> Courier {
+    let options = Options { site: site.clone(), token: TOKEN.to_owned(), lag: Duration::ZERO };
+    Courier::new(options, store.clone()).expect("a client")
+}
+
 /// A site with a store, its courier served on a port.
 pub struct Member {
     pub store: Store,
@@ -191,16 +196,14 @@ impl Member {
         let server = tokio::spawn(async move {
             let _ = axum::serve(listener, app).await;
         });
-        let options = Options { site: site(name), token: TOKEN.to_owned(), lag: Duration::ZERO };
-        let courier = Courier::new(options, store.clone()).expect("a client");
-        Self { store, courier, endpoint, server, site: site(name) }
+        let site = site(name);
+        let courier = courier(&site, &store);
+        Self { store, courier, endpoint, server, site }
     }
 
     /// Another courier over the same store, as after a kill.
     pub fn restarted(self) -> Self {
-        let options = Options { site: self.site.clone(), token: TOKEN.to_owned(), lag: Duration::ZERO };
-        let courier = Courier::new(options, self.store.clone()).expect("a client");
-        Self { courier, ..self }
+        Self { courier: courier(&self.site, &self.store), ..self }
     }
 
     pub async fn make(&self, chain: &Chain) -> Offer {

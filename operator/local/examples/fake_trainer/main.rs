@@ -34,9 +34,12 @@ pub struct Config {
 pub struct Switches {
     #[serde(default)]
     pub step_pause_millis: u64,
-    /// Worker 0 ends with this code at once.
+    /// Every worker ends with this code at once.
     #[serde(default)]
     pub fail_with: Option<u8>,
+    /// Only at sites that have a file of this name in their store, and as long as they do.
+    #[serde(default)]
+    pub fail_while: Option<String>,
 }
 
 /// Completes when standard input closes: whoever started this process is gone.

@@ -25,7 +25,9 @@ pub async fn work(config: Config) -> u8 {
 }
 
 async fn train(config: Config) -> u8 {
-    if let Some(code) = config.test.fail_with {
+    let store = std::path::Path::new(config.store.trim_start_matches("file://"));
+    let fails = config.test.fail_while.as_ref().is_none_or(|name| store.join(name).exists());
+    if let Some(code) = config.test.fail_with.filter(|_| fails) {
         return code;
     }
     let gateway = Gateway::new(&config);

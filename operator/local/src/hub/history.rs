@@ -28,8 +28,18 @@ impl Chain {
         durable::sweep(&layout.history())?;
         let key = key(layout)?;
         let mut records = Vec::new();
-        while let Some(r) = durable::read_json::<SignedRecord>(&layout.record(Seq(records.len() as u64)))? {
-            records.push(r);
+        loop {
+            let next = records.len() as u64;
+            match durable::read_json::<SignedRecord>(&layout.record(Seq(next))) {
+                Ok(Some(r)) => records.push(r),
+                Ok(None) => break,
+                Err(LocalError::Damaged { path, what }) if after(layout, next + 1)?.is_none() => {
+                    let what =
+                        format!("{what}, or, as it is the newest, move it away: it comes back from a site's mirror");
+                    return Err(LocalError::Damaged { path, what });
+                }
+                Err(e) => return Err(e),
+            }
         }
         if let Some((first, last)) = after(layout, records.len() as u64)? {
             return Err(LocalError::Input {

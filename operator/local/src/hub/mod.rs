@@ -4,6 +4,7 @@ pub mod history;
 pub mod link;
 pub mod observe;
 pub mod report;
+mod restore;
 pub mod snapshot;
 mod times;
 
@@ -28,6 +29,10 @@ use snapshot::Snapshot;
 /// Longest wait between two passes: ages grow and status lines change even when nothing is heard.
 const LONGEST: Duration = Duration::from_millis(500);
 
+/// A pass that comes so much later than it should was kept from running. Twice the longest wait: well above what a busy machine
+/// costs, below the shortest grace that people set.
+const ASLEEP: Duration = Duration::from_secs(1);
+
 /// The hub.
 #[derive(Debug)]
 pub struct Hub {
@@ -47,7 +52,18 @@ impl Hub {
         exchange: Arc<Exchange>,
         suspend: watch::Receiver<bool>,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), LocalError> {
-        let (chain, view) = Chain::open(&setup.layout)?;
+        let mirror = restore::look(&setup.layout, &setup.run, setup.sites.keys())?;
+        let (mut chain, mut view) = Chain::open(&setup.layout)?;
+        if let Some(mirror) = mirror.filter(|_| view.is_none()) {
+            view = restore::restore(&mut chain, &setup.layout, &mirror)?;
+            let message = format!(
+                "the hub's history was gone: {} records came back from the mirror of {}; keep the hub's folder on storage that \
+                 does not forget",
+                mirror.records.len(),
+                mirror.site
+            );
+            exchange.tell(&mirror.site, "RecordsRestored", message);
+        }
         let remembered = remember(setup, &exchange)?;
         let clock = Clock::from(remembered.now);
         let facts = coalition_planner::Setup {
@@ -77,6 +93,14 @@ impl Hub {
                 && budget > v.tokens()
             {
                 return Err(LocalError::Ended { dir: setup.layout.dir().to_owned(), before, budget });
+            }
+            // What was planned and trained bounds the budget from below, whatever notes of it are left.
+            let samples = budget.div_ceil(g.sequence_length.max(1));
+            let planned = v.open_plans().map(|(_, p)| p.budget).max().unwrap_or(0).max(g.budget);
+            if budget < planned || samples.saturating_mul(g.sequence_length) < v.tokens() {
+                let there = planned.max(v.tokens());
+                let what = format!("spec.training.tokens ({budget} here, {there} there: a budget may only rise)");
+                return Err(LocalError::OtherRun { dir: setup.layout.dir().to_owned(), what });
             }
             let identity = setup.spec.identity().map_err(|e| LocalError::Bug(e.to_string()))?;
             for (what, same) in [("spec", g.spec == identity), ("data set", g.data == setup.data_digest)] {
@@ -126,6 +150,15 @@ impl Hub {
                 _ = self.suspend.changed() => {}
                 _ = enough.changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
+            }
+            // A runner that was stopped (Ctrl-Z) or got no processor heard nobody: that is no silence of theirs.
+            let late = Instant::now().saturating_duration_since(wake);
+            if late >= ASLEEP {
+                tracing::warn!(
+                    seconds = late.as_secs_f64(),
+                    "the hub did not run for a while: that time does not count"
+                );
+                self.clock.hold(late);
             }
         }
     }

@@ -61,6 +61,7 @@ impl LocalSite {
         let gang = gang(layout, site, &link, durable.as_deref())?;
         let mut inner = Inner { gang: Versioned { version: 1, value: gang }, durable, ..Inner::default() };
         inner.parts.gang = inner.gang.value.report(workers);
+        inner.parts.damaged = inner.gang.value.damaged;
         Ok(Arc::new(Self {
             site: site.clone(),
             workers,
@@ -197,7 +198,9 @@ impl SiteBackend for LocalSite {
             // Nor while the hub lacks records that stand here: a trainer would go on from an older state (D7).
             let whole = |r: &SiteRun| i.parts.looked == r.nonce && i.parts.findings.records.is_empty();
             let site_run = site_run.filter(|r| opened == Some(r.incarnation) && whole(r));
-            Snapshot { site_run, held: i.parts.findings.held.clone(), store_lost: i.parts.findings.store_lost, over }
+            let damaged = site_run.as_ref().is_some_and(|r| i.parts.damaged == Some(r.incarnation));
+            let store_lost = i.parts.findings.store_lost || damaged;
+            Snapshot { site_run, held: i.parts.findings.held.clone(), store_lost, over }
         })
     }
 
@@ -223,10 +226,20 @@ impl SiteBackend for LocalSite {
             .await
             .map_err(|e| BackendError::Broken(e.to_string()))?
             .map_err(unavailable)?;
-        self.locked(|i| {
+        let damaged = self.locked(|i| {
             i.parts.gang = next.report(self.workers);
+            let damaged = next.damaged.filter(|d| i.parts.damaged.replace(*d) != Some(*d));
             i.gang = Versioned { version: seen + 1, value: next };
+            damaged
         });
+        if let Some(incarnation) = damaged {
+            let what = format!(
+                "{}: its workers found its store damaged, with nothing in it to go on from: it counts as lost, and the site begins \
+                 anew after incarnation {incarnation}. `kubectl-coalition logs {}` names what is damaged",
+                self.site, self.site
+            );
+            self.link.tell("StoreDamaged", what);
+        }
         self.touch();
         self.publish().await.map_err(unavailable)?;
         Ok(true)

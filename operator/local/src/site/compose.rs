@@ -1,5 +1,6 @@
 //! A site's report put together from its parts: trainer, courier, gang. Pure.
 use coalition_courier::Findings;
+use coalition_protocol::Incarnation;
 use coalition_protocol::messages::{GangReport, Held, Progress, SiteReport, SiteRun, TrainerReport};
 
 /// The parts of a report.
@@ -11,6 +12,8 @@ pub struct Parts {
     pub findings: Findings,
     /// The gang.
     pub gang: GangReport,
+    /// The incarnation whose store a worker found damaged beyond use.
+    pub damaged: Option<Incarnation>,
     /// Where the courier is reached.
     pub endpoint: Option<String>,
     /// The leader's nonce under which the courier last looked at its store. Only that one is echoed: an answer to a new
@@ -39,7 +42,8 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
         epoch: run.epoch,
         incarnation: run.incarnation,
         opened: findings.opened.or_else(|| same.and_then(|b| b.opened)),
-        store_lost: findings.store_lost,
+        // A log that cannot be read is a store that was lost: what it held cannot be told, so nothing may go on under its name.
+        store_lost: findings.store_lost || parts.damaged == Some(run.incarnation),
         head: same.and_then(|b| b.head),
         endpoint: parts.endpoint.clone(),
         state: same.and_then(|b| b.state.clone()),

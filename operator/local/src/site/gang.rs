@@ -126,15 +126,19 @@ impl Drop for Gang {
 async fn ended(site: &Arc<LocalSite>, worker: u32, e: Ended) -> bool {
     let snapshot = site.snapshot();
     let orders = orders::orders(&snapshot);
-    if !is_failure(e.code) {
-        return orders == Orders::Restart && e.code != i32::from(coalition_protocol::exit::FINISHED);
+    // A supervisor says 0 only once the gateway confirmed the run's end: before it, this is no supervisor.
+    let early = e.code == i32::from(coalition_protocol::exit::FINISHED) && orders == Orders::Restart;
+    if !is_failure(e.code) && !early {
+        return orders == Orders::Restart;
     }
+    let code = if early { i32::from(coalition_protocol::exit::BUG) } else { e.code };
     tracing::warn!(site = %site.site(), worker, code = e.code, "a supervisor ended");
-    // The supervisor can no longer say that its process died: this site does, under the name it joined by.
+    // The supervisor can no longer say that its process died: this site does, under the name it joined by. One that never
+    // joined has no name: each of its ends is another one.
     let gang = site.gang_state();
     let seat = gang.joining.get(&worker).or_else(|| gang.members.get(worker as usize));
-    let process = seat.map_or_else(|| format!("supervisor-{worker}"), |j| j.process.clone());
-    let report = ExitReport { worker, process, exit_code: e.code, log: e.log };
+    let process = seat.map_or_else(|| format!("supervisor-{worker}-{}", gang.failed), |j| j.process.clone());
+    let report = ExitReport { worker, process, exit_code: code, log: e.log };
     loop {
         let Ok(now) = site.gang().await else { break };
         let Some(next) = now.value.exited(&report, orders) else { break };

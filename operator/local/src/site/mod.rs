@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use coalition_courier::{Courier, Findings, Input};
+use coalition_protocol::history::names_work_of;
 use coalition_protocol::messages::SiteRun;
-use coalition_protocol::record::Body;
 use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Incarnation, RunId, SiteId};
 use coalition_store::{Location, Store};
@@ -153,17 +153,8 @@ fn opened(state: &LocalSite, run: &SiteRun, records: &[SignedRecord]) -> Option<
     let reported = state.durable().filter(|d| d.run == run.run).and_then(|d| d.opened);
     let known = reported == Some(run.incarnation)
         || state.link().is_damaged()
-        || has_worked(records, state.site(), run.incarnation);
+        || names_work_of(records, state.site(), run.incarnation);
     if known { Some(run.incarnation) } else { reported }
-}
-
-/// True if a commit names work of this incarnation: then its store was opened.
-fn has_worked(records: &[SignedRecord], site: &SiteId, incarnation: Incarnation) -> bool {
-    records.iter().any(|r| match &r.record.body {
-        Body::Outer(o) => o.included.iter().any(|i| i.key.site == *site && i.key.incarnation == incarnation),
-        Body::Step(s) => s.site == *site && s.incarnation == incarnation,
-        _ => false,
-    })
 }
 
 /// Passes of the courier: after every change of what the hub asks, of the history, of the trainer's report, and when a

@@ -1,8 +1,19 @@
 //! Rules and effects of commits: outer steps and steps of one-member plans (D14, D15, D18, D24, D25, D30).
 use super::apply::{Rule, rule};
 use super::{Commit, NORM_WINDOW, View};
-use crate::record::{Included, LeaseUse, Outer, Plan, Step};
+use crate::record::{Body, Included, LeaseUse, Outer, Plan, Step};
+use crate::sign::SignedRecord;
 use crate::{Incarnation, Seq, SiteId};
+
+/// True if a commit names work of this incarnation of the site, which then had a store and opened it (D8). For who has the
+/// records at hand and no view of them.
+pub fn names_work_of(records: &[SignedRecord], site: &SiteId, incarnation: Incarnation) -> bool {
+    records.iter().any(|r| match &r.record.body {
+        Body::Outer(o) => o.included.iter().any(|i| i.key.site == *site && i.key.incarnation == incarnation),
+        Body::Step(s) => s.site == *site && s.incarnation == incarnation,
+        _ => false,
+    })
+}
 
 impl View {
     /// What positions used by a contribution to `plan` are worth in tokens, if (site, incarnation) may use them: a prefix of

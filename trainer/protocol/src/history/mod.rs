@@ -11,6 +11,7 @@ mod rounds;
 
 use std::collections::BTreeMap;
 
+pub use commits::names_work_of;
 pub use error::Violation;
 pub use ledger::{Lease, Ledger};
 
