@@ -44,10 +44,29 @@ impl std::fmt::Display for TooLarge {
 
 impl std::error::Error for TooLarge {}
 
-/// The first characters of a text, at most `characters`; one that was cut ends with "…".
-pub fn shorten(text: &str, characters: usize) -> String {
-    if text.chars().count() <= characters {
+/// The bytes that a character takes inside a JSON string: a colour code in a log takes six times what it does in the log.
+const fn written(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        _ => c.len_utf8(),
+    }
+}
+
+/// The beginning of a text, at most so many bytes inside JSON (so never more characters); one that was cut ends with "…".
+pub fn shorten(text: &str, bytes: usize) -> String {
+    if text.chars().map(written).sum::<usize>() <= bytes {
         return text.to_owned();
     }
-    text.chars().take(characters.saturating_sub(1)).chain("…".chars()).collect()
+    let mut room = bytes.saturating_sub('…'.len_utf8());
+    let fits = |c: &char| room.checked_sub(written(*c)).map(|left| room = left).is_some();
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// The end of a text, at most so many bytes inside JSON.
+pub fn tail(text: &str, bytes: usize) -> &str {
+    let mut room = bytes;
+    let fits = |(_, c): &(usize, char)| room.checked_sub(written(*c)).map(|left| room = left).is_some();
+    let from = text.char_indices().rev().take_while(fits).last().map_or(text.len(), |(at, _)| at);
+    text.get(from..).unwrap_or_default()
 }

@@ -129,6 +129,11 @@ pub struct GangStatus {
     #[schemars(range(min = 0, max = 9_007_199_254_740_992_i64))]
     pub process_restarts: i64,
 
+    /// Names the incarnation whose store a worker found damaged beyond use: as good as lost (D8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_992_i64))]
+    pub damaged: Option<i64>,
+
     /// Lists the pods of the workers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024))]
@@ -227,6 +232,13 @@ pub enum PodPhase {
     Unknown,
 }
 
+/// Characters of all logs together: the newest failure's whole log and some lines of every other, as a gateway keeps them.
+const LOGS: usize = 24 << 10;
+
 fn failures(generator: &mut SchemaGenerator) -> Schema {
-    wire::list::<Failure>(generator, bounds::FAILURES)
+    let mut schema = wire::list::<Failure>(generator, bounds::FAILURES);
+    let rule = format!("self.map(f, size(f.log)).sum() <= {LOGS}");
+    let message = format!("logs must be at most {LOGS} characters together; keep fewer lines of older failures");
+    wire::validate(&mut schema, rules::rule(&rule, &message));
+    schema
 }

@@ -2,6 +2,7 @@
 //! what the site has. Written by that site alone, in its namespace at the hub; the hub copies what people shall see.
 use coalition_protocol::RunId;
 use coalition_protocol::messages::{Failure, SiteReport as Message, bounds};
+use coalition_protocol::sign::SignedRecord;
 use kube::{CustomResource, KubeSchema};
 use schemars::{Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -178,14 +179,17 @@ pub fn weight_of(m: &Message) -> usize {
         + m.refusals.values().map(|v| w::REFUSAL + v.chars().count()).sum::<usize>()
 }
 
-/// Characters that stay of older failures' logs where room is short: a few lines, one, none.
-const SHORT_LOG: [usize; 4] = [512, 256, 80, 0];
-/// Characters that stay of the newest failure's log where nothing else can give way: some dozen lines, some.
-const NEWEST_LOG: [usize; 2] = [4096, 1024];
+/// Bytes that stay of older failures' logs where room is short: what a gateway keeps of them, a few lines, one, none.
+const SHORT_LOG: [usize; 4] = [768, 384, 80, 0];
+/// Bytes that stay of the newest failure's log where nothing else can give way: some dozen lines, some, none.
+const NEWEST_LOG: [usize; 3] = [6144, 1536, 0];
+/// Bytes of an empty list of records and its name.
+const NO_RECORDS: usize = r#""records":[],"#.len();
 
 impl SiteReportSpec {
     /// The report on a run, within bounds and budget. Left out, in this order and only as far as needed: what repeats the newest
-    /// failure's log, older logs, chunk digests of the state, half of the newest log, then later records of the page, which travel in the next.
+    /// failure's log, older logs, chunk digests of the state, the newest log. Of a page of records as many as there is room
+    /// for, and room is made for the first: without it the hub would never get on to the next.
     pub fn fit(mut message: Message) -> Result<Self, TooLarge> {
         for text in message.refusals.values_mut() {
             *text = budget::shorten(text, bounds::WORDS);
@@ -195,53 +199,51 @@ impl SiteReportSpec {
         for f in message.gang.failures.iter_mut().filter(|f| Some(f.number) == newest) {
             f.log.clear();
         }
-        for characters in SHORT_LOG {
-            if weight_of(&message) <= weight::ALL {
-                break;
-            }
-            for f in &mut message.gang.failures {
-                f.log = tail(&f.log, characters);
-            }
-        }
         if let Some(state) = message.state.as_mut().filter(|s| s.chunks.len() > bounds::CHUNKS) {
             state.chunks.clear();
         }
-        if weight_of(&message) > weight::ALL
+        let records = std::mem::take(&mut message.records);
+        let first = records.first().map_or(0, |r| NO_RECORDS + record(r));
+        let most = (budget::SITE_REPORT - budget::METADATA).saturating_sub(first);
+        let fits = |m: &Message| weight_of(m) <= weight::ALL && budget::bytes(m) <= most;
+        for bytes in SHORT_LOG {
+            if !fits(&message) {
+                message.gang.failures.iter_mut().for_each(|f| cut(f, bytes));
+            }
+        }
+        if !fits(&message)
             && let Some(state) = &mut message.state
         {
             state.chunks.clear();
         }
-        for characters in NEWEST_LOG {
-            if weight_of(&message) > weight::ALL
-                && let Some(f) = &mut message.gang.last_failure
-            {
-                f.log = tail(&f.log, characters);
+        for bytes in NEWEST_LOG {
+            if !fits(&message) {
+                message.gang.last_failure.iter_mut().for_each(|f| cut(f, bytes));
             }
         }
-        message.records.truncate(bounds::RECORDS);
-        let most = budget::SITE_REPORT - budget::METADATA;
-        while budget::bytes(&message) > most && message.records.len() > 1 {
-            message.records.pop();
-        }
-        let too_large = |bytes, budget| TooLarge {
-            object: format!("SiteReport/{} of site {}", message.run, message.site),
-            bytes,
-            budget,
-            way_out: "Lower sites.max or retention.last; a single record must leave room for the rest.",
-        };
         let (weight, bytes) = (weight_of(&message), budget::bytes(&message));
-        if weight > weight::ALL {
-            return Err(too_large(weight, weight::ALL));
+        if weight > weight::ALL || bytes > most {
+            let (bytes, budget) = if weight > weight::ALL { (weight, weight::ALL) } else { (bytes, most) };
+            return Err(TooLarge {
+                object: format!("SiteReport/{} of site {}", message.run, message.site),
+                bytes,
+                budget,
+                way_out: "Lower sites.max or retention.last; a single record must leave room for the rest.",
+            });
         }
-        if bytes > most {
-            return Err(too_large(bytes, most));
-        }
+        let mut room = most - bytes + records.first().map_or(0, record);
+        let fits = |r: &SignedRecord| room.checked_sub(record(r)).map(|left| room = left).is_some();
+        message.records = records.into_iter().take(bounds::RECORDS).take_while(fits).collect();
         Ok(Self { run: Some(message), site: None })
     }
 }
 
-/// The last characters of a text.
-fn tail(text: &str, characters: usize) -> String {
-    let skip = text.chars().count().saturating_sub(characters);
-    text.chars().skip(skip).collect()
+/// Bytes of a record in its list, with the comma after it.
+fn record(r: &SignedRecord) -> usize {
+    budget::bytes(r) + 1
+}
+
+/// Keeps the end of a failure's log.
+fn cut(f: &mut Failure, bytes: usize) {
+    f.log = budget::tail(&f.log, bytes).to_owned();
 }

@@ -111,11 +111,11 @@ fn the_largest_gang() {
         })
         .collect();
     let failures: Vec<Value> =
-        (0..32).map(|n| json!({"number": n, "worker": 1023, "exitCode": 255, "log": "x\n".repeat(if n == 31 { 4096 } else { 256 })})).collect();
+        (0..32).map(|n| json!({"number": n, "worker": 1023, "exitCode": 255, "log": "x\n".repeat(384)})).collect();
     let conditions: Vec<Value> = ConditionType::iter()
         .map(|c| json!({"type": c.to_string(), "status": "False", "reason": "r".repeat(63), "message": "m".repeat(1024), "lastTransitionTime": "2026-11-23T00:00:00Z"}))
         .collect();
-    let gang = json!({
+    let mut gang = json!({
         "apiVersion": "coalition.training/v1alpha1", "kind": "Gang", "metadata": {"name": "case"},
         "spec": {"siteRunGeneration": 1, "siteRun": spec},
         "status": {"attempt": 1, "forming": true, "members": all, "joining": all, "gone": gone, "lastExits": exits, "pods": pods,
@@ -126,4 +126,6 @@ fn the_largest_gang() {
     assert!(bytes(&gang) > budget::GANG * 3 / 4, "{} bytes: is this the largest?", bytes(&gang));
     // etcd refuses a request above 1.5 MiB.
     const { assert!(budget::GANG < 1536 << 10) };
+    put(&mut gang, "status.failures[0].log", json!("x".repeat(769)));
+    assert!(told("Gang", &gang)[0].contains("logs must be at most 24576 characters together"));
 }

@@ -115,7 +115,7 @@ fn put(conditions: &mut Vec<Condition>, state: State, generation: Option<i64>, n
     }
 }
 
-/// The longest message of a condition. Kubernetes allows 32 KiB; ten of those are more than a whole TrainingRun may take.
+/// The longest message of a condition, bytes. Kubernetes allows 32 KiB; ten of those are more than a whole TrainingRun may take.
 const MESSAGE: usize = 1024;
 
 /// The schema of a list of conditions, with the bounds that Kubernetes publishes for them, but for the message.

@@ -36,8 +36,8 @@ pub fn validate(v: &Validate) -> Result<u8, LocalError> {
                 if output == Output::Wide {
                     sizes(r);
                 }
-                if !r.others.is_empty() {
-                    say!("{}", style::faint(&format!("left aside: {}", r.others.join(", "))));
+                if let Some(told) = r.left_aside() {
+                    say!("{}", style::faint(&told));
                 }
             }
             if runs.is_empty() {

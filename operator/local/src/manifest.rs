@@ -1,7 +1,7 @@
 //! From a manifest file to a resolved run, with every problem in one form: line, object, field, value, bound, way out.
 use std::path::Path;
 
-use coalition_crds::{Problem, TrainingRun, TrainingRunSpec, manifest};
+use coalition_crds::{Problem, TrainingRun, manifest, names};
 use coalition_planner::resolve::{Unresolved, resolve};
 use coalition_protocol::RunId;
 use coalition_spec::RunSpec;
@@ -22,6 +22,13 @@ pub struct Resolved {
     pub others: Vec<String>,
     /// What it asks of a cluster and this machine cannot do: no mistake of the manifest, so only a local run refuses it.
     pub cluster_only: Vec<Problem>,
+}
+
+impl Resolved {
+    /// What of its file a local run does not read, in a sentence.
+    pub fn left_aside(&self) -> Option<String> {
+        (!self.others.is_empty()).then(|| format!("left aside: {}", self.others.join(", ")))
+    }
 }
 
 /// Reads the file, shortened if it is far too long.
@@ -72,7 +79,7 @@ pub fn check(text: &str) -> Result<Vec<Resolved>, Refused> {
                     let line = objects.line(&object, &p.field);
                     p.of(&object).at(line)
                 };
-                let cluster_only = cluster_only(&run.spec).into_iter().map(place).collect();
+                let cluster_only = cluster_only(run).into_iter().map(place).collect();
                 runs.push(Resolved { run: name, spec, others: objects.others.clone(), cluster_only });
             }
             (named, spec) => {
@@ -112,11 +119,18 @@ fn name(run: &TrainingRun) -> Result<RunId, Box<Problem>> {
 
 /// What a run asks of a cluster and one machine does not do. Refused instead of ignored: who trusts a field must not find out
 /// later that nobody read it.
-fn cluster_only(spec: &TrainingRunSpec) -> Vec<Problem> {
+fn cluster_only(run: &TrainingRun) -> Vec<Problem> {
+    let spec = &run.spec;
     let mut out = Vec::new();
     let mut tell = |field: &str, value: String, bound: &str, way_out: &str| {
         out.push(Problem::new(field, value, bound, way_out));
     };
+    let annotations = run.metadata.annotations.iter().flatten();
+    for (_, why) in annotations.filter(|(name, _)| *name == names::STOP_ANNOTATION) {
+        let way_out = "Remove it; `kubectl-coalition stop` stops a local run.";
+        let field = format!("metadata.annotations.{}", names::STOP_ANNOTATION);
+        tell(&field, why.clone(), "is for clusters: a local run begins to train when it is started", way_out);
+    }
     if spec.suspend {
         let way_out = "Remove it; `kubectl-coalition stop` suspends a local run, and `resume` goes on.";
         tell(

@@ -111,6 +111,7 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
     }
     let text = manifest::text(&path)?;
     let resolved = manifest::one(&path, &text)?;
+    let left_aside = resolved.left_aside();
     let (run, spec) = (resolved.run, resolved.spec);
     let identity = spec.identity().map_err(|e| LocalError::Bug(e.to_string()))?;
     if let Some(s) = &stored {
@@ -130,6 +131,7 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
     let sites = sites(&path, &spec)?;
     let cores = std::thread::available_parallelism().map_or(usize::MAX, std::num::NonZero::get);
     let mut warnings = doubts::doubts(&spec, &sites, cores as u64);
+    warnings.extend(left_aside);
     warnings.extend(damage.map(|what| format!("{what}: it counts as absent and is written anew")));
     warnings.extend(doubts::fits(&path, &spec, &sites, doubts::of_this_machine())?);
     inputs::kills(&options.kills, &sites, &spec)?;

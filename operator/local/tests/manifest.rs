@@ -14,6 +14,12 @@ const QUICKSTART: &str = include_str!("../../../crds/examples/quickstart.yaml");
     "spec.suspend: true: is for clusters",
     "`kubectl-coalition stop` suspends"
 )]
+#[case::stop(
+    "metadata:\n",
+    "metadata:\n  annotations: {coalition.training/stop: the bill}\n",
+    "metadata.annotations.coalition.training/stop: the bill: is for clusters",
+    "`kubectl-coalition stop` stops"
+)]
 #[case::ttl(
     "  sites:\n",
     "  ttlSecondsAfterFinished: 60\n  sites:\n",
@@ -46,6 +52,11 @@ fn what_only_a_cluster_does(#[case] from: &str, #[case] to: &str, #[case] want: 
 fn what_says_nothing_new_is_taken() {
     let text = QUICKSTART.replacen("  sites:\n", "  suspend: false\n  trainer: {}\n  sites:\n", 1);
     assert!(one(Path::new("run.yaml"), &text).is_ok());
+    // A Site is about a coalition, and one machine is none: it is told that nobody reads it.
+    let site =
+        "---\napiVersion: coalition.training/v1alpha1\nkind: Site\nmetadata: {name: north}\nspec: {cordoned: true}\n";
+    let beside = one(Path::new("run.yaml"), &format!("{text}{site}")).unwrap();
+    assert_eq!(beside.left_aside().as_deref(), Some("left aside: Site/north"));
     // A checkpoint cannot be adopted anywhere yet: that is a problem of the manifest.
     let text = QUICKSTART.replacen("init: {seed: 1}", "init: {from: {checkpoint: other-50}}", 1);
     let problems = check(&text).unwrap_err().problems;

@@ -28,7 +28,7 @@ pub struct Ids<'a> {
 
 /// Most sites that a status tells of: the most that `sites.max` allows. Those that do nothing for the run are left out first.
 const SITES: usize = 64;
-/// Most characters of what a site waits for, and of what comes next: the bound of the schema.
+/// Most bytes of what a site waits for, and of what comes next: never more characters than the bound of the schema.
 const TEXT: usize = 256;
 /// Problems that a message lists; `kubectl-coalition validate` lists all.
 const TOLD: usize = 3;

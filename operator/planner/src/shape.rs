@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use coalition_crds::TrainingRunSpec;
 use coalition_crds::training_run::Shape;
+use coalition_spec::run::matches;
 
 /// The shape for a site with these labels; none if no template matches.
 pub fn of(spec: &TrainingRunSpec, labels: &BTreeMap<String, String>) -> Option<Shape> {
-    let matches = |wanted: &BTreeMap<String, String>| wanted.iter().all(|(k, v)| labels.get(k) == Some(v));
-    let t = spec.site_templates.iter().find(|t| matches(&t.selector.match_labels))?;
+    let t = spec.site_templates.iter().find(|t| matches(&t.selector.match_labels, labels))?;
     Some(Shape {
         workers: t.workers,
         cpu_threads: t.cpu_threads,
