@@ -1,5 +1,5 @@
-//! Amounts that people write as a number or as a word: tokens with a suffix, a grace that is `auto` or seconds. Kept as
-//! written, so that applying an object again changes nothing.
+//! Amounts that people write as a number or as a word: tokens with a suffix, a grace that is `auto` or seconds, cores and
+//! bytes. Kept as written, so that applying an object again changes nothing.
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -103,6 +103,52 @@ impl JsonSchema for Grace {
                 "message": "must be auto or 1 to 86400 seconds; auto waits max(20 s, 1.5 x the predicted transfer, \
                             a tenth of the round)",
             }],
+        })
+    }
+}
+
+/// Cores or bytes as Kubernetes writes them: `2`, `500m`, `64Gi`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Quantity {
+    /// As a number.
+    Number(i64),
+    /// As a string.
+    Text(String),
+}
+
+impl Quantity {
+    /// The amount as text, as a pod's resources take it.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Number(n) => Cow::Owned(n.to_string()),
+            Self::Text(s) => Cow::Borrowed(s),
+        }
+    }
+}
+
+impl From<&str> for Quantity {
+    fn from(s: &str) -> Self {
+        Self::Text(s.to_owned())
+    }
+}
+
+/// Form of a [`Quantity`]: a subset of what Kubernetes reads, without exponents and signs.
+pub(crate) const QUANTITY_PATTERN: &str = "^[0-9]+(\\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$";
+
+impl JsonSchema for Quantity {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Quantity".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "x-kubernetes-int-or-string": true,
+            // A signed 64-bit number with a suffix.
+            "maxLength": 22,
+            "pattern": QUANTITY_PATTERN,
         })
     }
 }

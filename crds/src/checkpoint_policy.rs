@@ -94,9 +94,9 @@ const fn every_rounds() -> i32 {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
-    /// Keeps so many of the newest. Default: 3.
+    /// Keeps so many of the newest. Default: 3. More than 100 are kept by pinning them.
     #[serde(default = "last")]
-    #[schemars(range(min = 1, max = 1000))]
+    #[schemars(range(min = 1, max = 100))]
     pub last: i32,
 }
 

@@ -4,14 +4,23 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::core::CustomResourceExt as _;
 use serde_json::Value;
 
-use crate::{Checkpoint, CheckpointPolicy, RunHistory, TrainingRun};
+use crate::{Checkpoint, CheckpointPolicy, Gang, RunHistory, Site, SiteReport, SiteRun, TrainingRun};
 
 /// Every definition as JSON, by the name of its file without `.yaml`.
 pub fn all() -> Result<Vec<(String, Value)>, serde_json::Error> {
-    [TrainingRun::crd(), CheckpointPolicy::crd(), Checkpoint::crd(), RunHistory::crd()]
-        .into_iter()
-        .map(|crd| Ok((crd.spec.names.plural.clone(), definition(&crd)?)))
-        .collect()
+    [
+        TrainingRun::crd(),
+        CheckpointPolicy::crd(),
+        Checkpoint::crd(),
+        RunHistory::crd(),
+        Site::crd(),
+        SiteRun::crd(),
+        SiteReport::crd(),
+        Gang::crd(),
+    ]
+    .into_iter()
+    .map(|crd| Ok((crd.spec.names.plural.clone(), definition(&crd)?)))
+    .collect()
 }
 
 fn definition(crd: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {

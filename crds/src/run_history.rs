@@ -5,6 +5,9 @@
 //! stores as fields, and then no signature would hold. Beside the text stand the few fields that the server itself
 //! compares: with them the rules below make the server the fence. Readers recompute the digest from the text and never
 //! trust those fields. Views such as open plans or the ledger follow from the records and are not stored twice.
+//!
+//! Text inside JSON is longer than the text: every quotation mark takes two bytes. In canonical JSON at most every second
+//! character is one, so 128 KiB of records and what stands beside 128 of them stay below the 256 KiB of this kind.
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,8 +59,8 @@ use crate::rules;
         "mirroredSeq must be at most head.seq, for only records that exist can be mirrored; lower it",
     ),
     validation = rules::rule(
-        "self.records.map(r, size(r.record)).sum() <= 245760",
-        "records must be at most 240 KiB together; raise mirroredSeq once every member has them, and drop the oldest",
+        "self.records.map(r, size(r.record)).sum() <= 131072",
+        "records must be at most 128 KiB together; raise mirroredSeq once every member has them, and drop the oldest",
     ),
     validation = rules::rule(
         "self.head == oldSelf.head || (self.head.seq == oldSelf.head.seq + 1 \
@@ -135,7 +138,7 @@ pub struct HistoryRecord {
     #[schemars(length(min = 64, max = 64), regex(pattern = DIGEST_PATTERN))]
     pub digest: String,
     /// Holds the canonical text (RFC 8785) that was signed.
-    #[schemars(length(min = 2, max = 65536))]
+    #[schemars(length(min = 2, max = 49152))]
     pub record: String,
     /// Holds the hub's Ed25519 signature over the text, in hexadecimal.
     #[schemars(length(min = 128, max = 128), regex(pattern = "^[0-9a-f]{128}$"))]

@@ -22,6 +22,18 @@ const NUMBERS: [&str; 14] = [
 ];
 /// Keys of a foreign format, kept as they are.
 const FOREIGN: &str = "spec.model.config.";
+/// Objects whose fields the schema does not name, and who checks them instead.
+const OPEN: [&str; 4] = [
+    // Foreign keys: the planner.
+    "spec.model.config",
+    // The resolved run: the site, which refuses what it does not know (decision record 0012).
+    "spec.spec",
+    "spec.siteRun.spec",
+    // A signed record: whoever verifies its signature.
+    "spec.run.records[].record",
+];
+/// Words of a field's name that mean a secret. What only names an object that holds one says so: it ends with Name.
+const SECRET: [&str; 7] = ["token", "secret", "password", "credential", "credentials", "bearer", "private"];
 /// A client-side apply keeps the whole object in an annotation of at most 256 KiB; a definition stays far below.
 const DEFINITION_BYTES: usize = 96 * 1024;
 
@@ -45,8 +57,8 @@ fn problems(path: &str, s: &Map<String, Value>, out: &mut Vec<String>) {
         "array" if !has("maxItems") => tell("a list without a bound"),
         "array" if !has("x-kubernetes-list-type") => tell("a list without a type"),
         "object" if has("additionalProperties") && !has("maxProperties") => tell("a map without a bound"),
-        "object" if !has("properties") && !has("additionalProperties") => tell("an object without fields"),
-        "object" if open && !path.starts_with(FOREIGN.trim_end_matches('.')) => tell("an open object"),
+        "object" if !has("properties") && !has("additionalProperties") && !open => tell("an object without fields"),
+        "object" if open && !OPEN.contains(&path) => tell("an open object"),
         "number" if !NUMBERS.contains(&path) => tell("a floating-point field that is not listed"),
         "integer" if !has("minimum") && path != "status.observedGeneration" => tell("an integer without a lower bound"),
         "" if !either => tell("no type"),
@@ -71,6 +83,9 @@ fn problems(path: &str, s: &Map<String, Value>, out: &mut Vec<String>) {
         if !camel && !at.starts_with(FOREIGN) {
             out.push(format!("{at}: not camelCase"));
         }
+        if is_secret(name) {
+            out.push(format!("{at}: a secret has no place in an object; let a Secret hold it, and name that"));
+        }
         problems(&at, inner.as_object().unwrap(), out);
     }
     for (key, mark) in [("items", "[]"), ("additionalProperties", "{}")] {
@@ -78,6 +93,18 @@ fn problems(path: &str, s: &Map<String, Value>, out: &mut Vec<String>) {
             problems(&format!("{path}{mark}"), inner, out);
         }
     }
+}
+
+/// True if a field's name, word by word, says that it holds a secret itself.
+fn is_secret(name: &str) -> bool {
+    let mut words: Vec<String> = Vec::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() || words.is_empty() {
+            words.push(String::new());
+        }
+        words.last_mut().unwrap().push(c.to_ascii_lowercase());
+    }
+    words.last().unwrap() != "name" && words.iter().any(|w| SECRET.contains(&w.as_str()))
 }
 
 /// A description begins with what the field does, ends as a sentence and fits a line of `kubectl explain`.
@@ -119,7 +146,8 @@ fn names_columns_and_sizes() {
         let short = names["shortNames"][0].as_str().unwrap();
         assert!((1..=5).contains(&short.len()), "{name}: short name {short}");
         assert_eq!(names["categories"], serde_json::json!(["training"]), "{name}");
-        assert_eq!(crd["spec"]["scope"], "Namespaced", "{name}");
+        let scope = if name == "sites" { "Cluster" } else { "Namespaced" };
+        assert_eq!(crd["spec"]["scope"], scope, "{name}");
         let columns = crd["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();
         assert_eq!(columns.iter().filter(|c| c["name"] == "Age").count(), 1, "{name}: no Age column");
         let text = generate::yaml(&crd).unwrap();
@@ -135,6 +163,8 @@ fn the_lint_sees_what_it_is_for() {
         "count": {"type": "integer", "format": "uint32", "description": "Counts."},
         "list": {"type": "array", "description": "the list", "items": {"type": "string", "maxLength": 3}},
         "map": {"type": "object", "description": "Maps.", "additionalProperties": {"type": "number"}},
+        "apiToken": {"type": "string", "maxLength": 3, "description": "Holds."},
+        "tokenSecretName": {"type": "string", "maxLength": 3, "description": "Names."},
         "rule": {"type": "boolean", "nullable": true, "description": "Says.",
                  "x-kubernetes-validations": [{"rule": "self", "message": "must be true"}]},
     }});
@@ -152,7 +182,9 @@ fn the_lint_sees_what_it_is_for() {
         "map{}: a floating-point field",
         "rule: nullable",
         "names no way out",
+        "apiToken: a secret has no place",
     ] {
         assert!(out.iter().any(|p| p.contains(want)), "{want:?} is not in {out:#?}");
     }
+    assert!(!out.iter().any(|p| p.starts_with("tokenSecretName: a secret")), "{out:#?}");
 }

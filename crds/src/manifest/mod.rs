@@ -15,6 +15,14 @@ use yaml::Document;
 
 /// The largest file read: an object may take 64 KiB, a manifest some of them.
 const MAX_BYTES: usize = 1 << 20;
+/// Kinds that programs write, and which.
+const WRITERS: [(&str, &str); 5] = [
+    ("Checkpoint", "the hub"),
+    ("RunHistory", "the hub"),
+    ("SiteRun", "the hub"),
+    ("SiteReport", "a site"),
+    ("Gang", "a site"),
+];
 /// What to do about metadata that no server would read either.
 const METADATA: &str = "Write metadata as for any Kubernetes object.";
 
@@ -136,8 +144,16 @@ fn add(examined: &mut Examined, document: Document) {
         }
         Some(_) => return objects.others.push(object),
     }
-    if ["Checkpoint", "RunHistory"].contains(&kind.as_str()) {
-        return tell(Problem::new("kind", kind, "is written by the hub, not by people", "Remove this object."));
+    if let Some((_, who)) = WRITERS.iter().find(|(k, _)| *k == kind) {
+        let told = format!("is written by {who}, not by people");
+        return tell(Problem::new("kind", kind, told, "Remove this object."));
+    }
+    if kind == "Site" {
+        // It is about a coalition, not about a run: a manifest may hold it beside one.
+        let mut found = metadata(&document.value);
+        found.extend(validate::check(&kind, &document.value, None));
+        found.into_iter().for_each(tell);
+        return objects.others.push(object);
     }
     let mut found = metadata(&document.value);
     found.extend(validate::check(&kind, &document.value, None));

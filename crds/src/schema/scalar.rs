@@ -56,6 +56,12 @@ fn meaning(pattern: &str) -> String {
             "be a whole number of tokens, with one of the suffixes k, M, G, T (powers of 1000)".to_owned()
         }
         "^auto$" => "be auto or a number of seconds without quotes".to_owned(),
+        coalition_protocol::messages::bounds::ADDRESS => {
+            "be an address such as https://HOST:PORT or s3://BUCKET/PREFIX, without a user's name, password or query"
+                .to_owned()
+        }
+        crate::training_run::IMAGE_PATTERN => "name an image: registry, path, then a tag or a digest".to_owned(),
+        crate::amounts::QUANTITY_PATTERN => "be a quantity as Kubernetes writes cores and bytes".to_owned(),
         other => format!("match {other}"),
     }
 }
@@ -65,8 +71,15 @@ fn example(pattern: &str) -> &'static str {
         crate::names::LABEL_PATTERN => "Use a name such as rust-sources.",
         "^[0-9]+[kMGT]?$" => "Write for example 8192, 400k, 4M or 300G.",
         "^auto$" => "Use auto, or for example 20.",
+        crate::training_run::IMAGE_PATTERN => "Write for example registry.example.org/trainer:1.2.",
+        crate::amounts::QUANTITY_PATTERN => "Write for example 2, 500m or 64Gi.",
         _ => "Correct it.",
     }
+}
+
+/// A whole number, written as one.
+fn whole(value: &Value) -> Option<i128> {
+    value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from))
 }
 
 pub(super) fn number(schema: &Value, value: &Value, path: &str, out: &mut Vec<Problem>) {
@@ -75,8 +88,16 @@ pub(super) fn number(schema: &Value, value: &Value, path: &str, out: &mut Vec<Pr
     let strict = |key: &str| schema.get(key).and_then(Value::as_bool) == Some(true);
     let (min, max) = (bound("minimum"), bound("maximum"));
     let (above, below) = (strict("exclusiveMinimum"), strict("exclusiveMaximum"));
-    let low = min.is_some_and(|m| x < m || (above && x == m));
-    let high = max.is_some_and(|m| x > m || (below && x == m));
+    let (low, high) = match whole(value) {
+        // As numbers of 64 bits: beyond 2^53 two of them may be one double.
+        Some(n) => (
+            schema.get("minimum").and_then(whole).is_some_and(|m| n < m || (above && n == m)),
+            schema.get("maximum").and_then(whole).is_some_and(|m| n > m || (below && n == m)),
+        ),
+        None => (false, false),
+    };
+    let low = low || min.is_some_and(|m| x < m || (above && x == m));
+    let high = high || max.is_some_and(|m| x > m || (below && x == m));
     if low || high {
         let from = min.map(|m| format!("{} {m}", if above { "above" } else { "at least" }));
         let to = max.map(|m| format!("{} {m}", if below { "below" } else { "at most" }));

@@ -10,9 +10,12 @@ mod training;
 
 pub use data::{Builtin, Data, MixtureEntry, Tokenizer};
 pub use failure::{FailureAction, FailurePolicy, FailureReason, FailureRule};
-pub use model::{Architecture, HuggingFaceConfig, Init, Model};
-pub use sites::{Selector, SiteTemplate, Sites};
-pub use status::{CheckpointSummary, HistorySummary, Progress, Restarts, SiteState, SiteStatus, TrainingRunStatus};
+pub use model::{Architecture, DEFAULT_SEED, HuggingFaceConfig, Init, InitFrom, Model};
+pub(crate) use sites::IMAGE_PATTERN;
+pub use sites::{Compute, Resources, RunReference, Selector, Shape, SiteTemplate, Sites, Trainer};
+pub use status::{
+    CheckpointSummary, HistorySummary, Progress, Restarts, SITES_WEIGHT, SiteState, SiteStatus, TrainingRunStatus,
+};
 pub use training::{
     Nesterov, NonFinite, Optimizer, OptimizerName, Outer, OuterOptimizerName, Payload, Precision, Schedule,
     ScheduleName, Training,
@@ -77,6 +80,10 @@ use crate::rules;
     .field_path(".training.tokens")
 )]
 pub struct TrainingRunSpec {
+    /// Saves and stops the run while true, keeping all it has; false lets it go on exactly from there. Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
+
     /// Sets how many sites train, and which.
     pub sites: Sites,
 
@@ -86,6 +93,11 @@ pub struct TrainingRunSpec {
         merge_strategy = ListMerge::Atomic,
         validation = rules::fixed(
             "the shape of a site is part of what makes a run reproducible; create a new run with the other shape",
+        ),
+        validation = rules::rule(
+            "self.map(t, has(t.selector.matchLabels) ? t.selector.matchLabels.map(k, size(k) + size(t.selector.matchLabels[k])).sum() \
+             : 0).sum() <= 2048",
+            "the labels of all selectors must be at most 2048 characters together; use fewer or shorter labels",
         )
     )]
     pub site_templates: Vec<SiteTemplate>,
@@ -112,10 +124,19 @@ pub struct TrainingRunSpec {
     #[serde(default)]
     pub failure_policy: FailurePolicy,
 
+    /// Names the trainer's program. Default: the one that each site brings.
+    #[serde(default, skip_serializing_if = "Trainer::is_default")]
+    pub trainer: Trainer,
+
     /// Fails the run when it has not finished after so many seconds. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 315_360_000_i64))]
     pub active_deadline_seconds: Option<i64>,
+
+    /// Removes what the run left in clusters so long after its end; never this object, no checkpoint. Default: with this object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 315_360_000_i64))]
+    pub ttl_seconds_after_finished: Option<i64>,
 }
 
 /// Names a CheckpointPolicy.

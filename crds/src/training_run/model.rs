@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::names::LABEL_PATTERN;
 use crate::rules;
 
 /// Describes the model: exactly one of preset and config.
@@ -43,24 +44,40 @@ pub enum Architecture {
     Nemotron,
 }
 
-/// Says where the first parameters come from.
+/// Says where the first parameters come from: seed, or from.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::rule(
+    "!has(self.seed) || !has(self.from)",
+    "must have at most one of seed and from; remove seed to begin from a checkpoint",
+))]
 pub struct Init {
-    /// Seeds the random draws. Default: 1.
-    #[serde(default = "seed")]
+    /// Seeds the random draws. Without seed and from: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_992_i64))]
-    pub seed: i64,
+    pub seed: Option<i64>,
+
+    /// Adopts the state that another run left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<InitFrom>,
 }
 
 impl Default for Init {
     fn default() -> Self {
-        Self { seed: seed() }
+        Self { seed: Some(DEFAULT_SEED), from: None }
     }
 }
 
-const fn seed() -> i64 {
-    1
+/// The seed of the first parameters where none is written.
+pub const DEFAULT_SEED: i64 = 1;
+
+/// Names the state that another run left.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitFrom {
+    /// Names a Checkpoint in the same namespace; its run may be gone. The model must be the one it is of.
+    #[schemars(length(min = 1, max = 63), regex(pattern = LABEL_PATTERN))]
+    pub checkpoint: String,
 }
 
 /// Gives the sizes of a model as a Hugging Face config.json does. Other keys are kept, and refused before training if

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{DIGEST_PATTERN, LABEL_PATTERN};
+use crate::rules;
 
 /// Tells what the run has come to.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,7 +32,13 @@ pub struct TrainingRunStatus {
     /// Tells what each site does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".into()]),
+        validation = rules::rule(
+            "self.map(s, 230 + size(s.waitingFor) + size(s.next)).sum() <= 24576",
+            "what is told of the sites must be at most 24 KiB together; shorten waitingFor and next",
+        )
+    )]
     pub sites: Vec<SiteStatus>,
 
     /// Names the newest record of the run's history.
@@ -52,6 +59,10 @@ pub struct TrainingRunStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
+
+/// What one site's line weighs beside its two texts, bytes as JSON at most, and what all lines may weigh together: a TrainingRun
+/// is at most 64 KiB, and its spec and conditions take more than half of that.
+pub const SITES_WEIGHT: (usize, usize) = (230, 24 << 10);
 
 /// Tells how far training is.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +89,10 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 31))]
     pub tokens_per_second: Option<String>,
+    /// Tells the seconds to the end at this speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub eta_seconds: Option<i64>,
 }
 
 /// Tells what one site does.
@@ -98,31 +113,45 @@ pub struct SiteStatus {
     /// Counts the workers that take part.
     #[schemars(range(min = 0))]
     pub workers_ready: i32,
+    /// Counts the workers it should have.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub workers: i32,
     /// Tells what it waits for; empty while training.
     #[serde(default)]
     #[schemars(length(max = 256))]
     pub waiting_for: String,
+    /// Tells what happens next if nothing changes; empty if nothing will.
+    #[serde(default)]
+    #[schemars(length(max = 256))]
+    pub next: String,
 }
 
 /// Tells a site's state in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize, strum::Display, strum::EnumIter,
+)]
 pub enum SiteState {
-    /// Its workers start, meet and restore.
+    /// Not a member.
+    Idle,
+    /// Member, but its workers have not formed a gang yet.
     Starting,
-    /// It trains.
+    /// Training.
     Training,
-    /// It waits for others or for the hub.
-    Waiting,
-    /// It brings its state up to the newest record.
+    /// Its contribution is offered.
+    Offered,
+    /// Not on the newest state: loading, fetching, recomputing.
     CatchingUp,
-    /// Nothing is heard of it.
-    Unknown,
-    /// It is left out of plans for a reason.
+    /// Nothing was heard of it lately.
+    Silent,
+    /// Excluded for a while.
     SetAside,
-    /// Its part was given up.
+    /// Its incarnation is retired.
     Retired,
-    /// It has left after the run's end.
-    Done,
+    /// Saved and stopped.
+    Stopped,
+    /// The run is over.
+    Finished,
 }
 
 /// Names the newest record of the run's history.
@@ -147,8 +176,17 @@ pub struct CheckpointSummary {
     /// Gives the record whose state it holds.
     #[schemars(range(min = 0))]
     pub seq: i64,
+    /// Lists the sites where it stands complete and verified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 63), regex(pattern = LABEL_PATTERN)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub copies: Vec<String>,
     /// Tells whether it is complete and verified at the sites it should stand at.
     pub consistent: bool,
+    /// Counts the committed tokens that would be lost if only this checkpoint were left.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub tokens_since: i64,
 }
 
 /// Counts restarts.

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part")]
 
 pub mod history;
+pub mod messages;
+pub mod server;
 
 use serde_json::Value;
 

@@ -157,7 +157,7 @@ impl Watch {
         let mut others = plan.parts.iter().filter(|p| p.site != self.victim);
         others.any(|p| {
             let other = self.run.report(p.site.as_str()).ok().flatten();
-            other.is_some_and(|r| r.holds.iter().any(|(held, _)| held == key))
+            other.is_some_and(|r| r.holds.iter().any(|h| h.key == *key))
         })
     }
 

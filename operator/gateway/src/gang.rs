@@ -17,6 +17,10 @@ const MAX_LOG: usize = 8 * 1024;
 /// Bytes of log kept of older failures: 31 of these and one of the above stay well within the 64 KiB of a site report.
 const MAX_OLD_LOG: usize = 512;
 
+/// Bytes of a process's name and of its address: any HOST:PORT of a DNS label, or of an address of IP version 6, with room to
+/// spare. A Gang object has the same bound, for a thousand workers in one object.
+const MAX_NAME: usize = 80;
+
 /// A worker process that asked to join.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -231,10 +235,9 @@ fn check(r: &JoinRequest, workers: u32) -> Result<(), BadJoin> {
     if r.worker >= workers {
         return Err(BadJoin::Worker { worker: r.worker, workers });
     }
-    // 128 holds any process name or HOST:PORT of a DNS label with room to spare.
     for (field, value) in [("process", &r.process), ("listen", &r.listen)] {
-        if value.is_empty() || value.len() > 128 {
-            return Err(BadJoin::Length { field, length: value.len(), bound: 128 });
+        if value.is_empty() || value.len() > MAX_NAME {
+            return Err(BadJoin::Length { field, length: value.len(), bound: MAX_NAME });
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! From a manifest file to a resolved run, with every problem in one form: line, object, field, value, bound, way out.
 use std::path::Path;
 
-use coalition_crds::{Problem, TrainingRun, manifest};
+use coalition_crds::{Problem, TrainingRun, TrainingRunSpec, manifest};
 use coalition_planner::resolve::{Unresolved, resolve};
 use coalition_protocol::RunId;
 use coalition_spec::RunSpec;
@@ -20,6 +20,8 @@ pub struct Resolved {
     pub spec: RunSpec,
     /// What stands beside it in the file, as `Kind/name`.
     pub others: Vec<String>,
+    /// What it asks of a cluster and this machine cannot do: no mistake of the manifest, so only a local run refuses it.
+    pub cluster_only: Vec<Problem>,
 }
 
 /// Reads the file, shortened if it is far too long.
@@ -65,7 +67,14 @@ pub fn check(text: &str) -> Result<Vec<Resolved>, Refused> {
         };
         let mut found: Vec<Problem> = Vec::new();
         match (name(run), resolve(run, objects.policy_of(run))) {
-            (Ok(run), Ok(spec)) => runs.push(Resolved { run, spec, others: objects.others.clone() }),
+            (Ok(name), Ok(spec)) => {
+                let place = |p: Problem| {
+                    let line = objects.line(&object, &p.field);
+                    p.of(&object).at(line)
+                };
+                let cluster_only = cluster_only(&run.spec).into_iter().map(place).collect();
+                runs.push(Resolved { run: name, spec, others: objects.others.clone(), cluster_only });
+            }
             (named, spec) => {
                 let unresolved = spec.err().unwrap_or(Unresolved { problems: Vec::new(), partial: false });
                 partial |= unresolved.partial;
@@ -101,6 +110,43 @@ fn name(run: &TrainingRun) -> Result<RunId, Box<Problem>> {
         .map_err(|e| Box::new(Problem::new("metadata.name", name, e.to_string(), "Rename the run.")))
 }
 
+/// What a run asks of a cluster and one machine does not do. Refused instead of ignored: who trusts a field must not find out
+/// later that nobody read it.
+fn cluster_only(spec: &TrainingRunSpec) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let mut tell = |field: &str, value: String, bound: &str, way_out: &str| {
+        out.push(Problem::new(field, value, bound, way_out));
+    };
+    if spec.suspend {
+        let way_out = "Remove it; `kubectl-coalition stop` suspends a local run, and `resume` goes on.";
+        tell(
+            "spec.suspend",
+            "true".to_owned(),
+            "is for clusters: a local run begins to train when it is started",
+            way_out,
+        );
+    }
+    if let Some(seconds) = spec.ttl_seconds_after_finished {
+        let way_out = "Remove it: the processes of a local run end with it, and its folder is yours to delete.";
+        tell("spec.ttlSecondsAfterFinished", seconds.to_string(), "is for clusters: nothing is removed here", way_out);
+    }
+    if let Some(image) = &spec.trainer.image {
+        let way_out = "Remove it, or give the program with --trainer.";
+        tell("spec.trainer.image", image.clone(), "is for clusters: a local run starts a program, no image", way_out);
+    }
+    for (i, t) in spec.site_templates.iter().enumerate().filter(|(_, t)| !t.resources.is_empty()) {
+        let field = format!("spec.siteTemplates[{i}].resources");
+        let way_out = "Remove it for a local run; cpuThreads bounds what a worker computes with.";
+        tell(
+            &field,
+            String::new(),
+            &format!("is for clusters: {} processes here share one machine", t.workers),
+            way_out,
+        );
+    }
+    out
+}
+
 /// The one run of the manifest at `path`.
 pub fn one(path: &Path, text: &str) -> Result<Resolved, LocalError> {
     let refused = |problems: String| LocalError::Manifest { path: path.to_owned(), problems };
@@ -112,7 +158,11 @@ pub fn one(path: &Path, text: &str) -> Result<Resolved, LocalError> {
     let names: Vec<String> = runs.iter().map(|r| r.run.to_string()).collect();
     let mut runs = runs.into_iter();
     match (runs.next(), runs.next()) {
-        (Some(run), None) => Ok(run),
+        (Some(run), None) if run.cluster_only.is_empty() => Ok(run),
+        (Some(run), None) => {
+            let lines: Vec<String> = run.cluster_only.iter().map(|p| format!("  {p}")).collect();
+            Err(refused(lines.join("\n")))
+        }
         (None, _) => Err(refused("  it has no TrainingRun: add one".to_owned())),
         (Some(_), Some(_)) => Err(refused(format!(
             "  it has {} TrainingRuns ({}): a local run takes a file with one",

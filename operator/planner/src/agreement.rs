@@ -2,7 +2,7 @@
 //! ask; on a mismatch everyone sees everyone's chunk digests, and whoever cannot reproduce its own value reloads.
 use std::collections::BTreeMap;
 
-use coalition_protocol::messages::StateReport;
+use coalition_protocol::messages::{StateNotice, StateReport};
 use coalition_protocol::record::{Body, State};
 use coalition_protocol::{Digest, SiteId};
 
@@ -58,13 +58,14 @@ pub fn may_go_on(s: &Standing<'_>) -> bool {
 }
 
 /// What sites shall compare, chunk by chunk: all reports of the newest state, once two differ.
-pub fn disagreement(s: &Standing<'_>) -> Vec<(SiteId, StateReport)> {
+pub fn disagreement(s: &Standing<'_>) -> Vec<StateNotice> {
     let reports = reports(s);
     if reports.len() < 2 {
         return Vec::new();
     }
-    let mut all: Vec<_> = reports.into_values().flatten().map(|(site, r)| (site, r.clone())).collect();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let notice = |(site, r): (SiteId, &StateReport)| StateNotice { site, state: r.clone() };
+    let mut all: Vec<_> = reports.into_values().flatten().map(notice).collect();
+    all.sort_by(|a, b| a.site.cmp(&b.site));
     all
 }
 

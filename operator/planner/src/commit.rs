@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coalition_protocol::SiteId;
-use coalition_protocol::messages::{Offer, OfferNotice};
+use coalition_protocol::messages::{Offer, OfferNotice, SiteReport};
 use coalition_protocol::record::{Body, Included, Outer};
 
 use crate::agreement;
@@ -73,11 +73,7 @@ pub fn holds(s: &Standing<'_>) -> BTreeMap<SiteId, BTreeSet<SiteId>> {
     let offers = heard_offers(s);
     let held = |by: &SiteId| {
         let report = s.report(by);
-        offers
-            .iter()
-            .filter(|(_, o)| report.is_some_and(|r| r.holds.iter().any(|(k, d)| *k == o.key && *d == o.digest)))
-            .map(|(maker, _)| maker.clone())
-            .collect()
+        offers.iter().filter(|(_, o)| report.is_some_and(|r| has(r, o))).map(|(maker, _)| maker.clone()).collect()
     };
     s.counted().into_iter().map(|i| (i.clone(), held(&i))).collect()
 }
@@ -121,13 +117,17 @@ pub fn outer(s: &Standing<'_>) -> Option<Body> {
     }))
 }
 
-/// What couriers fetch: every valid offer with everyone who holds it.
-pub fn notices(s: &Standing<'_>) -> Vec<OfferNotice> {
-    let holder = |o: &Offer, site: &SiteId| {
-        s.report(site).is_some_and(|r| r.holds.iter().any(|(k, d)| *k == o.key && *d == o.digest))
-    };
+/// True if `report` says that its site holds what `offer` describes.
+fn has(report: &SiteReport, offer: &Offer) -> bool {
+    report.holds.iter().any(|h| h.key == offer.key && h.digest == offer.digest)
+}
+
+/// What the courier of `site` fetches: every valid offer that it does not hold yet, with everyone who holds it.
+pub fn notices(s: &Standing<'_>, site: &SiteId) -> Vec<OfferNotice> {
+    let holder = |o: &Offer, x: &SiteId| s.report(x).is_some_and(|r| has(r, o));
     offers(s)
         .into_iter()
+        .filter(|(_, o)| !holder(o, site))
         .map(|(maker, o)| OfferNotice {
             offer: o.clone(),
             holders: s.members().map(|(x, _)| x).filter(|x| **x == maker || holder(o, x)).cloned().collect(),

@@ -84,12 +84,14 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
     };
     problems.extend(found);
     let config = model(&spec.model, &mut problems);
+    let seed = init(&spec.model.init, &mut problems);
+    problems.extend(too_large(spec));
     let data = data(&spec.data, &mut problems);
     let checkpoint = checkpoint(run, policy, &mut problems);
     let mut partial = true;
     if let (Some(config), Some(data), Some(checkpoint), true) = (config, data, checkpoint, problems.is_empty()) {
         let resolved = RunSpec {
-            model: ModelSpec { config, init: Init { seed: large(spec.model.init.seed) } },
+            model: ModelSpec { config, init: Init { seed } },
             data,
             training,
             sites: sites(&spec.sites),
@@ -149,6 +151,35 @@ fn model(m: &api::Model, problems: &mut Vec<Problem>) -> Option<ModelConfig> {
             None
         }
     }
+}
+
+/// The seed of the first parameters.
+fn init(i: &api::Init, problems: &mut Vec<Problem>) -> u64 {
+    if let Some(from) = &i.from {
+        problems.push(Problem::new(
+            "model.init.from.checkpoint",
+            &from.checkpoint,
+            "cannot be adopted: this version begins a run with random parameters only",
+            "Write `init: {seed: 1}`, or wait for a version that adopts checkpoints.",
+        ));
+    }
+    large(i.seed.unwrap_or(api::DEFAULT_SEED))
+}
+
+/// Bytes that the spec of a run may take as JSON: a TrainingRun takes 64 KiB at most, its status half of that.
+const SPEC_BYTES: usize = 24 << 10;
+
+/// The schema bounds every part of a spec but the foreign keys of `model.config`.
+fn too_large(spec: &coalition_crds::TrainingRunSpec) -> Option<Problem> {
+    let bytes = coalition_crds::budget::bytes(spec);
+    (bytes > SPEC_BYTES).then(|| {
+        Problem::new(
+            "model.config",
+            format!("{bytes} bytes in the whole spec"),
+            format!("the spec of a run must be at most {SPEC_BYTES} bytes"),
+            "Drop keys of model.config that do not change the maths, such as tokenizer settings.",
+        )
+    })
 }
 
 fn data(d: &api::Data, problems: &mut Vec<Problem>) -> Option<DataSpec> {

@@ -1,6 +1,6 @@
 //! What each site is asked (level-triggered): its fence, what to do, the head, whom to fetch from, what to keep.
-use coalition_protocol::SiteId;
 use coalition_protocol::messages::{Desired, Peer, SiteRun};
+use coalition_protocol::{SiteId, canonical};
 
 use crate::standing::Standing;
 use crate::{agreement, checkpoints, commit};
@@ -28,9 +28,10 @@ pub fn site_run(s: &Standing<'_>, site: &SiteId) -> Option<SiteRun> {
         nonce: s.world.leader.nonce.clone(),
         desired,
         head: s.view.head(),
-        spec: serde_json::to_value(&s.world.spec).unwrap_or_default(),
+        // As it reads after any JSON writer, so that what an API server gives back equals what was asked.
+        spec: canonical::value(&s.world.spec).unwrap_or_default(),
         peers: peers.collect(),
-        offers: commit::notices(s),
+        offers: commit::notices(s, site),
         disagreement: agreement::disagreement(s),
         keep: checkpoints::keep(s),
         save: checkpoints::save(s),

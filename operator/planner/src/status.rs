@@ -1,76 +1,11 @@
 //! What a person is shown: the phase with its reason, progress, each site with what it waits for and what comes next. A view
-//! of the world, never truth.
+//! of the world, never truth. Its words are those of the API: a run says the same on a laptop and in a cluster.
 use coalition_protocol::history::Head;
 use coalition_protocol::{Attempt, Digest, Incarnation, Real, Round, Seq, SiteId};
 use serde::{Deserialize, Serialize};
 
-/// What the run is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
-pub enum Phase {
-    /// Waiting for sites.
-    Queued,
-    /// Members are there, no round was committed yet.
-    Starting,
-    /// Rounds are being trained and committed.
-    Training,
-    /// A member is missing and the others go on, or wait for it.
-    FailingOver,
-    /// Saving, because the user asked to suspend.
-    Suspending,
-    /// Saved and stopped.
-    Suspended,
-    /// The budget is committed; the last state is being made safe.
-    Finishing,
-    /// Cannot go on without a person.
-    Stalled,
-    /// Over: the budget was reached.
-    Complete,
-    /// Over: failed, or out of time.
-    Failed,
-}
-
-/// Why; a name for machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
-pub enum Reason {
-    /// Fewer sites than `sites.min` are there.
-    WaitingForSites,
-    /// A new leader waits until sites echo its nonce.
-    NewLeader,
-    /// The initial state is not agreed on yet.
-    AgreeingOnInitialState,
-    /// Members train.
-    RoundInProgress,
-    /// Offers of the round are awaited.
-    WaitingForOffers,
-    /// Contributions are on their way to other sites.
-    WaitingForHolds,
-    /// Sites differ about a state, and are finding out who is wrong.
-    StatesDiffer,
-    /// Sites differ, and each reproduced its own value.
-    ArithmeticDisagreement,
-    /// A member is silent.
-    SiteSilent,
-    /// Members do not reach each other.
-    PeersUnreachable,
-    /// Nobody left has what the newest commit needs.
-    StateLost,
-    /// A site shows records that this hub does not have.
-    HubRewound,
-    /// Every member's contribution is above the norm limit.
-    NormAboveLimit,
-    /// The user asked for it.
-    SuspendRequested,
-    /// The last checkpoint is not at enough sites yet.
-    SavingFinalCheckpoint,
-    /// `sites.min` members are no longer heard.
-    BelowMinimum,
-    /// The budget was reached.
-    BudgetReached,
-    /// `activeDeadlineSeconds` passed.
-    DeadlineExceeded,
-    /// A failure rule or the restart budget ended it.
-    TooManyFailures,
-}
+pub use coalition_crds::conditions::{Phase, Reason};
+pub use coalition_crds::training_run::SiteState;
 
 /// The status of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,31 +41,6 @@ pub struct RunStatus {
     pub restarts_charged: u64,
     /// Restarts that were not charged.
     pub restarts_infrastructure: u64,
-}
-
-/// What a site is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
-pub enum SiteState {
-    /// Not a member.
-    Idle,
-    /// Member, but its workers have not formed a gang yet.
-    Starting,
-    /// Training.
-    Training,
-    /// Its contribution is offered.
-    Offered,
-    /// Not on the newest state: loading, fetching, recomputing.
-    CatchingUp,
-    /// Nothing was heard of it lately.
-    Silent,
-    /// Excluded for a while.
-    SetAside,
-    /// Its incarnation is retired.
-    Retired,
-    /// Saved and stopped.
-    Stopped,
-    /// The run is over.
-    Finished,
 }
 
 /// One site's line.

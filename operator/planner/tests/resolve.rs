@@ -96,3 +96,38 @@ fn a_list_of_betas_that_is_too_short_is_told_as_it_stands() {
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].starts_with("spec.training.optimizer.betas: [0.9]: must have exactly two entries"), "{found:#?}");
 }
+
+/// What a site is asked carries the resolved run as an API server gives it back: numbers that are whole without a fraction.
+#[test]
+fn a_resolved_run_is_read_back_from_its_canonical_form() {
+    let objects = manifest::read(QUICKSTART).unwrap();
+    let spec = resolve(&objects.runs[0], objects.policy_of(&objects.runs[0])).unwrap();
+    let value = coalition_protocol::canonical::value(&spec).unwrap();
+    // The quick start clips at 1.0; plain JSON keeps the fraction, which no API server does.
+    assert_eq!(value.pointer("/training/optimizer/clip"), Some(&serde_json::json!(1)));
+    assert_ne!(serde_json::to_value(&spec).unwrap(), value);
+    assert_eq!(serde_json::from_value::<coalition_spec::RunSpec>(value.clone()).unwrap(), spec);
+    let again: serde_json::Value = serde_json::from_str(&value.to_string()).unwrap();
+    assert_eq!(coalition_protocol::canonical::value(&again).unwrap(), value, "and stays as it is");
+}
+
+#[test]
+fn a_site_gets_the_shape_of_the_first_template_that_matches() {
+    let text = QUICKSTART.replacen("  sites:\n", "  trainer: {image: \"a/b:1\"}\n  sites:\n", 1).replacen(
+        "      workers: 2\n",
+        "      workers: 2\n      resources: {limits: {memory: 4Gi}}\n",
+        1,
+    );
+    let spec = &manifest::read(&text).unwrap().runs[0].spec;
+    let of = |site: &str| {
+        let labels = [(coalition_crds::names::SITE_LABEL.to_owned(), site.to_owned())].into();
+        coalition_planner::shape::of(spec, &labels).unwrap()
+    };
+    let (north, south) = (of("north"), of("south"));
+    assert_eq!((north.workers, south.workers), (2, 1));
+    assert_eq!((north.image.as_deref(), south.image.as_deref()), (Some("a/b:1"), Some("a/b:1")));
+    assert!(!north.resources.is_empty() && south.resources.is_empty());
+    let mut nobodys = spec.clone();
+    nobodys.site_templates.truncate(1);
+    assert_eq!(coalition_planner::shape::of(&nobodys, &std::collections::BTreeMap::new()), None);
+}

@@ -15,6 +15,12 @@ pub fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, NotCanonical> {
     Ok(serde_json_canonicalizer::to_vec(value)?)
 }
 
+/// The value as its canonical bytes read back: numbers that are whole carry no fraction. Any JSON writer on the way, an API
+/// server's too, gives it back equal.
+pub fn value<T: Serialize>(value: &T) -> Result<serde_json::Value, NotCanonical> {
+    Ok(serde_json::from_slice(&bytes(value)?)?)
+}
+
 /// The digest of the canonical bytes of `value`.
 pub fn digest<T: Serialize>(value: &T) -> Result<Digest, NotCanonical> {
     Ok(Digest::of(&bytes(value)?))

@@ -14,21 +14,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Epoch, Incarnation, RunId, Seq, SiteId};
 
-/// The name of a contribution: never two different ones under one name (D12).
+/// Names a contribution: never two different ones under one name (D12).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContributionKey {
-    /// Who made it.
+    /// Names the site that made it.
     pub site: SiteId,
-    /// Under which epoch.
+    /// Gives the epoch it was made under.
     pub epoch: Epoch,
-    /// Under which incarnation.
+    /// Gives the incarnation it was made under.
     pub incarnation: Incarnation,
-    /// For which plan.
+    /// Names the plan it is for, by its record.
     pub plan: Seq,
-    /// Of which fragment.
+    /// Names the fragment of the parameters it is of.
     pub fragment: u32,
-    /// Index, in the incarnation's log, of the site checkpoint at its snapshot.
+    /// Names the site checkpoint at its snapshot, by its index in the incarnation's log.
     pub entry: u64,
 }
 

@@ -2,7 +2,8 @@
 //! hub, site and trainer, and the names of objects in a store.
 //!
 //! The definitions named D1 to D30 are those of `operator/docs/definitions.md`. This crate must never learn I/O, clocks,
-//! randomness sources, or Kubernetes.
+//! randomness sources, or Kubernetes. The feature `schema` describes the messages between hub and site as JSON schemas, for
+//! whoever carries them as objects.
 
 pub mod bits;
 pub mod canonical;
@@ -17,6 +18,8 @@ pub mod messages;
 pub mod philox;
 pub mod real;
 pub mod record;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod sign;
 
 pub use digest::Digest;

@@ -5,13 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{self, NotCanonical};
 use crate::record::Record;
 
-/// A record with the hub's signature.
+/// Holds a record with the hub's signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SignedRecord {
-    /// The record.
+    /// Holds the record as it was signed.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::open"))]
     pub record: Record,
-    /// Ed25519 over its canonical bytes, 128 hexadecimal characters.
+    /// Holds the hub's Ed25519 signature over its canonical bytes, 128 hexadecimal characters.
+    #[cfg_attr(feature = "schema", schemars(length(min = 128, max = 128), regex(pattern = "^[0-9a-f]{128}$")))]
     pub signature: String,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use coalition_protocol::messages::{Desired, StateReport};
+use coalition_protocol::messages::{Desired, StateNotice, StateReport};
 use coalition_protocol::record::{Body, End, Included, Outcome, Outer, Part, Plan, State, Step};
 use coalition_protocol::{Digest, IntervalSet, Seq, SiteId, keys};
 
@@ -68,10 +68,11 @@ impl State_ {
     }
 
     /// What sites are shown once two of them differ about the newest state.
-    pub fn disagreement(&self) -> Vec<(SiteId, StateReport)> {
+    pub fn disagreement(&self) -> Vec<StateNotice> {
         let Some(all) = self.states.get(&self.view.last_commit().0) else { return Vec::new() };
         let differ = all.values().any(|r| all.values().any(|other| other.digest != r.digest));
-        if differ { all.iter().map(|(s, r)| (s.clone(), r.clone())).collect() } else { Vec::new() }
+        let notice = |(site, state): (&SiteId, &StateReport)| StateNotice { site: site.clone(), state: state.clone() };
+        if differ { all.iter().map(notice).collect() } else { Vec::new() }
     }
 
     /// Positions that are neither used nor leased.

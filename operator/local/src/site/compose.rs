@@ -1,6 +1,6 @@
 //! A site's report put together from its parts: trainer, courier, gang. Pure.
 use coalition_courier::Findings;
-use coalition_protocol::messages::{GangReport, Progress, SiteReport, SiteRun, TrainerReport};
+use coalition_protocol::messages::{GangReport, Held, Progress, SiteReport, SiteRun, TrainerReport};
 
 /// The parts of a report.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +44,7 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
         endpoint: parts.endpoint.clone(),
         state: same.and_then(|b| b.state.clone()),
         offers: same.map(|b| b.offers.clone()).unwrap_or_default(),
-        holds: findings.holds.clone(),
+        holds: findings.holds.iter().map(|(key, digest)| Held { key: key.clone(), digest: *digest }).collect(),
         step: same.and_then(|b| b.step.clone()),
         checkpoints: findings.checkpoints.clone(),
         mirrored: findings.mirrored,

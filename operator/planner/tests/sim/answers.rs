@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use coalition_protocol::history::View;
-use coalition_protocol::messages::{Desired, GangReport, Progress, SiteReport, StateReport, StoredCheckpoint};
+use coalition_protocol::messages::{Desired, GangReport, Held, Progress, SiteReport, StateReport, StoredCheckpoint};
 use coalition_protocol::{Attempt, Real, Seq};
 
 use super::site::{Site, Store};
@@ -64,8 +64,8 @@ impl Site {
             offers: store.and_then(|s| s.offer.clone()).into_iter().filter(|o| open.contains(&o.key.plan)).collect(),
             holds: store
                 .iter()
-                .flat_map(|s| s.held.iter().map(|(k, d)| (k.clone(), *d)))
-                .filter(|(k, _)| open.contains(&k.plan))
+                .flat_map(|s| s.held.iter().map(|(k, d)| Held { key: k.clone(), digest: *d }))
+                .filter(|h| open.contains(&h.key.plan))
                 .collect(),
             step: store.and_then(|s| s.step.clone()),
             checkpoints: store

@@ -199,7 +199,7 @@ impl Site {
             at = seq;
         }
         // On a mismatch it computes the chunks that differ again, and reloads if it does not get its own value (D17).
-        if self.asked.as_ref().is_some_and(|a| a.disagreement.iter().any(|(_, r)| r.of == at))
+        if self.asked.as_ref().is_some_and(|a| a.disagreement.iter().any(|n| n.state.of == at))
             && let Some((_, right)) = self.right.filter(|(seq, _)| *seq == at)
         {
             self.reproduced = right == state;

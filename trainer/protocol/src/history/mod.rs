@@ -20,15 +20,16 @@ use crate::record::{Body, Genesis, LeftOut, Outer, Part, Plan, Record, Step};
 use crate::sign::{PublicKey, SignedRecord};
 use crate::{Digest, Epoch, Incarnation, Round, RunId, Seq, SiteId};
 
-/// The newest record.
+/// Names the newest record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Head {
-    /// Its epoch.
+    /// Gives its epoch.
     pub epoch: Epoch,
-    /// Its number.
+    /// Gives its number in the history.
     pub seq: Seq,
-    /// Its digest.
+    /// Gives its digest.
     pub digest: Digest,
 }
 

@@ -2,21 +2,23 @@
 //!
 //! Hub → site: [`SiteRun`], here. Site → hub: [`SiteReport`]. Trainer ↔ its site's gateway: the rest. Must not know who
 //! carries them, or when.
+pub mod bounds;
 mod report;
 mod trainer;
 mod work;
 
 use serde::{Deserialize, Serialize};
 
-pub use report::{Failure, GangReport, Moments, Progress, Resume, SiteReport};
+pub use report::{Failure, GangReport, Held, Moments, Progress, Resume, SiteReport};
 pub use trainer::{ErrorReply, ExitReport, JoinReply, JoinRequest, Orders, Permit, TrainerReport, ViewReply};
 pub use work::{Evaluation, Offer, StateReport, StepOffer, StoredCheckpoint};
 
 use crate::history::Head;
 use crate::{Epoch, Incarnation, RunId, Seq, SiteId};
 
-/// What a site shall do.
+/// Says what a site shall do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Desired {
     /// Train.
@@ -27,60 +29,84 @@ pub enum Desired {
     Stop,
 }
 
-/// Where another member's courier is reached.
+/// Tells where another member's courier is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Peer {
-    /// The member.
+    /// Names the member.
     pub site: SiteId,
-    /// Base address of its courier, `http://127.0.0.1:PORT` between pretended sites.
+    /// Gives the base address of its courier, such as `http://127.0.0.1:PORT` between pretended sites.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = bounds::ENDPOINT), regex(pattern = bounds::ADDRESS)))]
     pub endpoint: String,
 }
 
 /// What the hub asks of a site.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SiteRun {
-    /// The run.
+    /// Names the run, as its first record minted it.
     pub run: RunId,
-    /// The site.
+    /// Names the site that is asked.
     pub site: SiteId,
-    /// Fence, with `incarnation` (D8). The attempt is the site's own.
+    /// Gives the epoch of the fence (D8). The attempt is the site's own.
     pub epoch: Epoch,
-    /// Fence.
+    /// Gives the incarnation of the fence: what the site does under another one does not count.
     pub incarnation: Incarnation,
-    /// Fresh at each hub leader; reports without it are unknown (D7).
+    /// Names the hub's leader; reports that do not echo it are unknown (D7).
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = bounds::NONCE)))]
     pub nonce: String,
-    /// What to do.
+    /// Says what to do: run, suspend (save and stop, keep the incarnation) or stop.
     pub desired: Desired,
-    /// The head the hub knows.
+    /// Names the newest record the hub knows.
     pub head: Head,
-    /// The resolved run, as `coalition_spec::RunSpec` reads it.
+    /// Holds the resolved run, as `coalition_spec::RunSpec` reads it.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::open"))]
     pub spec: serde_json::Value,
-    /// Other members' couriers.
+    /// Lists the other members' couriers.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::MEMBERS)))]
     pub peers: Vec<Peer>,
-    /// Every valid offer for the open plans that the hub has heard, with who holds it: what couriers fetch.
+    /// Lists offers for the open plans that this site does not hold yet, with who holds them: what its courier fetches.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::CONTRIBUTIONS)))]
     pub offers: Vec<OfferNotice>,
-    /// State reports that differ from each other (D17); empty when all agree.
+    /// Lists state reports that differ from each other (D17); empty when all agree.
     #[serde(default)]
-    pub disagreement: Vec<(SiteId, StateReport)>,
-    /// Run checkpoints to keep; others may go (D28).
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::MEMBERS)))]
+    pub disagreement: Vec<StateNotice>,
+    /// Lists the run checkpoints to keep, by their commits; others may go (D28).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::KEPT)))]
     pub keep: Vec<Seq>,
-    /// Commits for which a run checkpoint is wanted.
+    /// Lists commits for which a run checkpoint is wanted.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::KEPT)))]
     pub save: Vec<Seq>,
-    /// Features the site must know; it refuses by name what it does not.
+    /// Lists features the site must know; it refuses by name what it does not.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::FEATURES), inner(length(min = 1, max = bounds::FEATURE))))]
     pub requires: Vec<String>,
 }
 
-/// An offer and its holders.
+/// Shows an offer and its holders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OfferNotice {
-    /// The offer.
+    /// Describes the contribution that is offered.
     pub offer: Offer,
-    /// Members that hold it, the one that offers it included.
+    /// Names members that hold it, the one that offers it included.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::MEMBERS)))]
     pub holders: Vec<SiteId>,
+}
+
+/// Shows what a site says of the newest state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StateNotice {
+    /// Names the site that reported it.
+    pub site: SiteId,
+    /// Describes the state it computed.
+    pub state: StateReport,
 }

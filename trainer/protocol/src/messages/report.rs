@@ -3,14 +3,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use super::bounds;
 use super::{Evaluation, Offer, StateReport, StepOffer, StoredCheckpoint};
 use crate::history::Head;
 use crate::keys::ContributionKey;
 use crate::sign::SignedRecord;
 use crate::{Attempt, Digest, Epoch, Incarnation, Real, Round, RunId, Seq, SiteId};
 
-/// How a site resumed (D22, D23).
+/// Says how a site resumed (D22, D23).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Resume {
     /// From the initial state.
@@ -19,12 +22,13 @@ pub enum Resume {
     Exact,
     /// Site checkpoint, another class: same samples, same curve.
     Reshard,
-    /// Outer state, with the moments that [`Moments`] names.
+    /// Outer state, with the moments that are named beside it.
     Outer,
 }
 
-/// Which moments a gang trains on (D23). A donor's are none of them yet.
+/// Says which moments a gang trains on (D23). A donor's are none of them yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Moments {
     /// The site's own.
@@ -33,133 +37,157 @@ pub enum Moments {
     Zero,
 }
 
-/// Live numbers of a gang. Views, never truth.
+/// Tells live numbers of a gang. Views, never truth.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Progress {
-    /// Inner steps done by this site in the whole run.
+    /// Counts inner steps done by this site in the whole run.
     pub step: u64,
-    /// The round being worked on.
+    /// Gives the round being worked on.
     pub round: Round,
-    /// Inner step within the round.
+    /// Gives the inner step within the round.
     pub inner_step: u64,
-    /// Inner steps of the round.
+    /// Counts the inner steps of the round.
     pub inner_steps: u64,
-    /// Training loss of the newest step, nats a token.
+    /// Tells the training loss of the newest step in nats a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Real>,
-    /// Tokens a second while training, over the newest steps.
+    /// Tells the tokens a second while training, over the newest steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<Real>,
-    /// Held-out bits per byte, with the commit it was measured at.
+    /// Tells the newest measurement on held-out text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<Evaluation>,
-    /// What it waits for, in words; empty while training.
+    /// Tells what it waits for, in words; empty while training.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::WORDS)))]
     pub waiting_for: String,
-    /// Steps skipped because loss or gradient was not finite.
+    /// Counts steps skipped because loss or gradient was not finite.
     #[serde(default)]
     pub non_finite: u64,
-    /// How it resumed when this attempt began.
+    /// Tells how it resumed when this attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed: Option<Resume>,
-    /// The moments it had then, or has since a commit that found them too old.
+    /// Tells the moments it had then, or has since a commit that found them too old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moments: Option<Moments>,
 }
 
-/// A gang as its site sees it.
+/// Describes a gang as its site sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GangReport {
-    /// The newest attempt.
+    /// Counts how often the gang has formed.
     pub attempt: Attempt,
-    /// Workers that joined it.
+    /// Counts the workers that joined the newest attempt.
     pub workers_ready: u32,
-    /// Workers it needs.
+    /// Counts the workers it needs.
     pub workers: u32,
-    /// Processes restarted in place, over all attempts.
+    /// Counts processes restarted in place, over all attempts.
     pub process_restarts: u64,
-    /// The newest failure, if there was one.
+    /// Describes the newest failure, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
-    /// Failures a rule charges to the user's budget, each with a number that only rises, newest last, at most 32.
+    /// Lists the newest failures, each with a number that only rises, newest last.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::FAILURES)))]
     pub failures: Vec<Failure>,
-    /// True once every worker left after saving.
+    /// Says that every worker left after saving.
     #[serde(default)]
     pub stopped: bool,
 }
 
-/// A worker that failed.
+/// Describes a worker that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Failure {
-    /// Rises with every failure at this site.
+    /// Counts the failures at this site up to this one.
     pub number: u64,
-    /// Which worker.
+    /// Names the worker, by its index from 0.
     pub worker: u32,
-    /// Exit code; 128 + signal when killed.
+    /// Gives the exit code; 128 + signal when killed.
     pub exit_code: i32,
-    /// The last log lines, at most 8 KiB.
+    /// Holds its last log lines, at most 8 KiB.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::LOG)))]
     pub log: String,
+}
+
+/// Names a contribution that a site holds: fetched, verified, durable in its own store (D13).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Held {
+    /// Names the contribution.
+    pub key: ContributionKey,
+    /// Gives the digest of its manifest, as verified.
+    pub digest: Digest,
 }
 
 /// What a site answers. One durable object for each (run, site).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SiteReport {
-    /// The run.
+    /// Names the run.
     pub run: RunId,
-    /// The site.
+    /// Names the site that answers.
     pub site: SiteId,
-    /// Rises with every report; an older one never replaces a newer.
+    /// Counts the site's reports: an older one never replaces a newer.
     pub counter: u64,
-    /// Echo of [`super::SiteRun::nonce`].
+    /// Repeats the nonce of the leader that asked; empty before one did.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::NONCE)))]
     pub nonce: String,
-    /// Fence.
+    /// Gives the epoch of the fence.
     pub epoch: Epoch,
-    /// Fence.
+    /// Gives the incarnation of the fence.
     pub incarnation: Incarnation,
-    /// The incarnation whose opening entry this site once wrote (D8).
+    /// Gives the incarnation whose opening entry this site once wrote (D8).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened: Option<Incarnation>,
-    /// True if that entry is no longer in the store.
+    /// Says that this entry is no longer in the store.
     #[serde(default)]
     pub store_lost: bool,
-    /// The newest record this site has applied (its trainer has the state that follows from it).
+    /// Names the newest record this site has applied: its trainer has the state that follows from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Head>,
-    /// Where others reach its courier.
+    /// Gives the address where others reach its courier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = bounds::ENDPOINT), regex(pattern = bounds::ADDRESS)))]
     pub endpoint: Option<String>,
-    /// The state it computed for the newest commit it applied.
+    /// Describes the state it computed for the newest commit it applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateReport>,
-    /// Its offers for open plans.
+    /// Lists its offers for open plans.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::OWN_OFFERS)))]
     pub offers: Vec<Offer>,
-    /// What it holds of open plans and of commits not yet applied, own ones included: (key, digest), durable in its store.
+    /// Lists what it holds durably of open plans and of commits not yet applied, own ones included.
     #[serde(default)]
-    pub holds: Vec<(ContributionKey, Digest)>,
-    /// A finished round of a one-member plan.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::CONTRIBUTIONS)))]
+    pub holds: Vec<Held>,
+    /// Describes a finished round of a plan with one member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<StepOffer>,
-    /// Run checkpoints in its store.
+    /// Lists the run checkpoints in its store.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::CHECKPOINTS)))]
     pub checkpoints: Vec<StoredCheckpoint>,
-    /// Records up to this one are mirrored in its store.
+    /// Tells that records up to this one are mirrored in its store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirrored: Option<Seq>,
-    /// Signed records that this store mirrors after the newest one the hub shows, in order, as many as fit in a page (D7):
-    /// the hub lost them. Empty as long as it did not.
+    /// Holds a page of signed records that this store mirrors after the newest one the hub shows (D7), in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::RECORDS)))]
     pub records: Vec<SignedRecord>,
-    /// The gang.
+    /// Describes the gang.
     pub gang: GangReport,
-    /// Live numbers.
+    /// Tells live numbers.
     pub progress: Progress,
-    /// What the site cannot or will not do: (reason, message).
+    /// Tells what the site cannot or will not do, in words by reason.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::words"))]
     pub refusals: BTreeMap<String, String>,
 }

@@ -2,86 +2,96 @@
 //! who asks for it.
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "schema")]
+use super::bounds;
 use crate::bits::BatchHash;
 use crate::keys::ContributionKey;
 use crate::record::LeaseUse;
 use crate::{Digest, Real, Seq};
 
-/// A contribution that is complete in its maker's store (D12, D13).
+/// Describes a contribution that is complete in its maker's store (D12, D13).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Offer {
-    /// Its name.
+    /// Names it.
     pub key: ContributionKey,
-    /// Digest of its manifest.
+    /// Gives the digest of its manifest.
     pub digest: Digest,
-    /// Bytes of its data.
+    /// Counts the bytes of its data.
     pub bytes: u64,
-    /// Tokens it stands for.
+    /// Counts the tokens it stands for.
     pub tokens: u64,
-    /// Positions used, by plan.
+    /// Tells the positions used, by plan.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::LEASES)))]
     pub used: Vec<LeaseUse>,
-    /// D26 over those positions.
+    /// Gives the hash over the samples at those positions (D26).
     pub batch_hash: BatchHash,
-    /// ‖Δ‖.
+    /// Gives the norm of the contribution.
     pub norm: Real,
 }
 
-/// A round finished by the one member of its plan (D30).
+/// Describes a round finished by the one member of its plan (D30).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StepOffer {
-    /// The plan.
+    /// Names the plan, by its record.
     pub plan: Seq,
-    /// Digest of the manifest of the site checkpoint whose x becomes θ.
+    /// Gives the digest of the manifest of the site checkpoint whose parameters become the common ones.
     pub checkpoint: Digest,
-    /// Its log entry.
+    /// Names its log entry.
     pub entry: u64,
-    /// D(O) after the step.
+    /// Gives the digest of the state after the step.
     pub state: Digest,
-    /// Tokens used.
+    /// Counts the tokens used.
     pub tokens: u64,
-    /// Positions used, by plan.
+    /// Tells the positions used, by plan.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::LEASES)))]
     pub used: Vec<LeaseUse>,
-    /// D26 over those positions.
+    /// Gives the hash over the samples at those positions (D26).
     pub batch_hash: BatchHash,
 }
 
-/// The outer state a site computed for a commit (D17).
+/// Describes the outer state a site computed for a commit (D17).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StateReport {
-    /// The commit.
+    /// Names the commit.
     pub of: Seq,
-    /// D(O).
+    /// Gives the digest of the state.
     pub digest: Digest,
-    /// Digests of the chunks of θ, then of u (D3).
+    /// Gives the digests of the chunks of the parameters, then of their momentum (D3); empty where they do not fit.
+    #[cfg_attr(feature = "schema", schemars(length(max = bounds::CHUNKS)))]
     pub chunks: Vec<Digest>,
-    /// True once this site has recomputed the chunks that differ from another's and got its own value again.
+    /// Says that this site has recomputed the chunks that differ from another's and got its own value again.
     #[serde(default)]
     pub reproduced: bool,
 }
 
-/// A run checkpoint that stands complete and verified in the site's store (D20, D21).
+/// Names a run checkpoint that stands complete and verified in the site's store (D20, D21).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StoredCheckpoint {
-    /// The commit whose state it is.
+    /// Names the commit whose state it is.
     pub seq: Seq,
-    /// D(O) as verified.
+    /// Gives the digest of the state, as verified.
     pub state: Digest,
-    /// Bytes it takes.
+    /// Counts the bytes it takes.
     pub bytes: u64,
 }
 
-/// A measurement on held-out text.
+/// Tells a measurement on held-out text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Evaluation {
-    /// The commit whose θ was measured.
+    /// Names the commit whose parameters were measured.
     pub of: Seq,
-    /// Nats a token.
+    /// Tells the loss in nats a token.
     pub loss: Real,
-    /// Bits a byte.
+    /// Tells the bits a byte.
     pub bits_per_byte: Real,
 }

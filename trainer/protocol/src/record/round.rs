@@ -71,13 +71,14 @@ impl Plan {
 /// use up and no other one trains further than this one.
 pub const STRETCH: u32 = 1;
 
-/// What of one plan's lease a contribution used.
+/// Tells what of one plan's lease a contribution used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LeaseUse {
-    /// The plan that leased the positions.
+    /// Names the plan that leased the positions, by its record.
     pub plan: Seq,
-    /// The positions used: a prefix of that lease.
+    /// Gives the positions used, a prefix of that lease, as ranges [start, end).
     pub used: IntervalSet,
 }
 

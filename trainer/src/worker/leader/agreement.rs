@@ -8,7 +8,7 @@ use std::time::Instant;
 use coalition_outer::{OuterState, Vector, Weighted, chunks, rebase};
 use coalition_protocol::history::{Commit, View};
 use coalition_protocol::keys::ContributionKey;
-use coalition_protocol::messages::{SiteRun, StateReport};
+use coalition_protocol::messages::{SiteRun, StateNotice, StateReport};
 use coalition_protocol::{Digest, Seq, SiteId};
 use coalition_store::{StoreError, contribution, run_checkpoint};
 use serde::Serialize;
@@ -62,7 +62,7 @@ struct Reproduced {
 /// The chunk digests to compare with: of the state that is fixed, if one is, else of every other site that differs. Only
 /// lists that are what their own digest says.
 fn others<'a>(
-    told: &'a [(SiteId, StateReport)],
+    told: &'a [StateNotice],
     own: &StateReport,
     site: &SiteId,
     fixed: Option<Digest>,
@@ -75,7 +75,7 @@ fn others<'a>(
             && r.chunks.len() == own.chunks.len()
             && Digest::over(&r.chunks) == r.digest
     };
-    told.iter().filter(|(s, r)| counts(s, r)).map(|(_, r)| r).collect()
+    told.iter().filter(|n| counts(&n.site, &n.state)).map(|n| &n.state).collect()
 }
 
 impl Leader<'_, '_> {
@@ -88,7 +88,7 @@ impl Leader<'_, '_> {
     /// and holds something new since.
     pub(super) fn disputed(&self, view: &View, asked: &SiteRun, held: &Arc<BTreeSet<ContributionKey>>) -> bool {
         let told =
-            |(s, r): &(SiteId, StateReport)| *s != self.site && r.of == self.state.of && r.digest != self.state.digest;
+            |n: &StateNotice| n.site != self.site && n.state.of == self.state.of && n.state.digest != self.state.digest;
         !self.state.reproduced
             && self.helpless.as_ref() != Some(held)
             && (self.refuted(view).is_some() || asked.disagreement.iter().any(told))
