@@ -38,7 +38,9 @@ pub fn due(s: &Standing<'_>) -> Option<Forget> {
         mirrored = mirrored.min(report.mirrored?);
         at.insert(site.clone(), state.of);
     }
-    let oldest = at.values().min().copied()?.min(mirrored);
+    // The two newest commits are what sites are writing or starting from (`checkpoints::keep`).
+    let (second, ..) = s.view.commits().rev().nth(1)?;
+    let oldest = at.values().min().copied()?.min(mirrored).min(second);
     let floor = s.view.commits().map(|(seq, ..)| seq).take_while(|seq| *seq <= oldest).last()?;
     let kept = checkpoints::stored(s).into_keys().chain(checkpoints::keep(s)).collect();
     (floor > s.view.first_commit()).then_some(Forget { floor, kept, at })

@@ -159,7 +159,8 @@ fn sites(lines: &[SiteStatus]) -> Vec<api::SiteStatus> {
     shown.sort_by(|a, b| a.site.cmp(&b.site));
     let (line, all) = SITES_WEIGHT;
     let room = (all / shown.len().max(1)).saturating_sub(line) / 2;
-    let text = |t: &str| shorten(t, room.min(TEXT));
+    // The mark of what was cut is one character and three bytes: it fits whichever of them a server counts.
+    let text = |t: &str| shorten(t, room.saturating_sub(2).min(TEXT));
     shown
         .into_iter()
         .map(|s| api::SiteStatus {

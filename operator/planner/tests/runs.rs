@@ -274,7 +274,8 @@ fn a_hub_that_forgets_decides_the_same(#[values(1, 2, 3)] sites: usize) {
         assert!(sim.until(LIMIT, |s| s.view().is_some()));
         sim.beside_one_that_forgets();
         for n in 0..6 {
-            let (at, site, millis) = (2000 + n * 2500 + sim.draw(2000), sim.draw(sites as u64) as usize, sim.draw(20_000));
+            let (at, site, millis) =
+                (2000 + n * 2500 + sim.draw(2000), sim.draw(sites as u64) as usize, sim.draw(20_000));
             let fault = match sim.draw(5) {
                 0 => Fault::KillTrainer { site, millis },
                 1 => Fault::Down { site, millis },

@@ -92,12 +92,7 @@ impl View {
         if !all || !self.commits.contains_key(&floor) {
             return;
         }
-        for (site, seq) in at.iter().filter(|(_, seq)| self.commits.contains_key(seq)) {
-            if self.members.get(site).is_some_and(|m| !m.retired) {
-                let reached = self.reached.entry(site.clone()).or_default();
-                *reached = (*reached).max(*seq);
-            }
-        }
+        self.learn(at);
         // A lease of an older plan is late work: what that plan asked for is still looked up.
         let leased = self.ledger.oldest_lease().unwrap_or(floor).min(floor);
         let open: BTreeSet<Seq> = self.open.values().copied().collect();
@@ -107,6 +102,16 @@ impl View {
         self.states.retain(|seq, _| *seq >= floor || kept.contains(seq));
         let from = usize::try_from(floor.0.saturating_sub(self.first().0)).unwrap_or(0);
         self.digests.drain(..from.min(self.digests.len()));
+    }
+
+    /// Raises what is known of how far these sites came: each reported the state of that commit under its present incarnation.
+    pub fn learn(&mut self, at: &BTreeMap<SiteId, Seq>) {
+        for (site, seq) in at.iter().filter(|(_, seq)| self.commits.contains_key(seq)) {
+            if self.members.get(site).is_some_and(|m| !m.retired) {
+                let reached = self.reached.entry(site.clone()).or_default();
+                *reached = (*reached).max(*seq);
+            }
+        }
     }
 
     /// The fold as text.
