@@ -1,7 +1,6 @@
 //! Run checkpoints (D20, D21, D28): which are consistent, which are kept, which are wanted.
 use std::collections::{BTreeMap, BTreeSet};
 
-use coalition_protocol::history::Commit;
 use coalition_protocol::{Digest, Round, Seq, SiteId};
 
 use crate::standing::Standing;
@@ -48,13 +47,7 @@ pub fn consistent(s: &Standing<'_>) -> Option<(Seq, BTreeSet<SiteId>, Digest)> {
 
 /// The round of commit `seq` and the tokens committed by then.
 pub fn of(s: &Standing<'_>, seq: Seq) -> Option<(Round, u64)> {
-    let (_, round, commit) = s.view.commits().find(|(x, ..)| *x == seq)?;
-    let tokens = match commit {
-        Commit::Genesis => 0,
-        Commit::Outer(o) => o.tokens,
-        Commit::Step(x) => x.tokens,
-    };
-    Some((round, tokens))
+    s.view.mark(seq).map(|m| (m.round, m.tokens))
 }
 
 /// Commits whose checkpoints stay: the newest consistent one, the last so many of what is stored (`retention.last`), what

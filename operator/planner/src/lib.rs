@@ -13,6 +13,7 @@ pub mod checkpoints;
 pub mod commit;
 pub mod decision;
 pub mod end;
+pub mod forget;
 pub mod genesis;
 pub mod lines;
 pub mod lost;

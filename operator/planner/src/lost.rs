@@ -26,6 +26,10 @@ pub fn lost(s: &Standing<'_>, without: &BTreeSet<SiteId>) -> Option<Lost> {
     let verified = stored.filter(|c| s.view.state(c.seq).is_some_and(|(d, _)| d == c.state)).map(|c| c.seq);
     let reached = left().filter_map(|(site, _)| s.reach(site));
     let mut at = verified.chain(reached).max().unwrap_or(Seq(0));
+    if at < s.view.first_commit() {
+        // Nothing was forgotten while somebody needed it: those who could go on from here have all been retired.
+        return Some(Lost { reachable: at, missing: s.view.first_commit() });
+    }
     for (seq, _, commit) in s.view.commits_after(at) {
         let held = left().any(|(site, m)| match commit {
             Commit::Genesis => true,

@@ -1,7 +1,6 @@
 //! From the world to its status: phase, reason and progress of the run.
 use std::collections::BTreeSet;
 
-use coalition_protocol::history::Commit;
 use coalition_protocol::record::Outcome;
 use coalition_protocol::{Real, Round, Seq, SiteId};
 
@@ -71,7 +70,7 @@ pub fn status(s: &Standing<'_>) -> RunStatus {
         tokens: s.view.tokens(),
         budget: s.world.spec.training.tokens,
         round: s.view.last_round(),
-        left_out: left_out(s),
+        left_out: s.view.short_rounds(),
         loss: if weight > 0.0 { Real::new(sum / weight).ok() } else { None },
         tokens_per_second: if speed > 0.0 && !over { Real::new(speed).ok() } else { None },
         eta_seconds: (speed > 0.0 && !over).then(|| (left as f64 / speed).ceil() as u64),
@@ -80,11 +79,6 @@ pub fn status(s: &Standing<'_>) -> RunStatus {
         restarts_charged: s.memory.restarts.charged.len() as u64,
         restarts_infrastructure: s.memory.restarts.infrastructure,
     }
-}
-
-fn left_out(s: &Standing<'_>) -> u64 {
-    let omitted = |c: &Commit| matches!(c, Commit::Outer(o) if !o.left_out.is_empty());
-    s.view.commits().filter(|(_, _, c)| omitted(c)).count() as u64
 }
 
 fn names<'a>(list: impl IntoIterator<Item = &'a SiteId>) -> String {
@@ -220,7 +214,8 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
 }
 
 fn lost_message(s: &Standing<'_>, l: &lost::Lost) -> String {
-    let rounds = s.view.commits_after(l.reachable).count();
+    let reached = s.view.mark(l.reachable).map_or(Round(0), |m| m.round);
+    let rounds = s.view.last_round().0.saturating_sub(reached.0);
     let left = match checkpoints::consistent(s) {
         Some((seq, sites, _)) => format!("The newest checkpoint is that of record {seq} at {}. {STAY}", names(&sites)),
         None => "No consistent checkpoint is left: a new run begins at the beginning".to_owned(),

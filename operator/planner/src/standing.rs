@@ -128,7 +128,11 @@ impl<'a> Standing<'a> {
         let member = self.member(site)?;
         let reported = self.report(site).and_then(|r| r.state.as_ref());
         let start = reported.filter(|s| self.view.state(s.of).is_none_or(|(d, _)| d == s.digest)).map(|s| s.of);
-        let mut at = start.or((self.view.last_round().0 == 0 || member.joined_at == Seq(0)).then_some(Seq(0)))?;
+        let mut at = start.or_else(|| self.view.reached(site))?;
+        if at < self.view.first_commit() {
+            // What it needs next is forgotten here: it says itself how far it came (`forget`).
+            return Some(at);
+        }
         for (seq, _, commit) in self.view.commits_after(at) {
             let has = match commit {
                 Commit::Genesis => true,

@@ -175,8 +175,6 @@ fn foreign_keys_do_not_make_a_run_too_large_for_an_object() {
     run.spec.model.config = Some(serde_json::from_value(config).unwrap());
     let found: Vec<String> =
         resolve(run, policy.as_ref()).unwrap_err().problems.iter().map(ToString::to_string).collect();
-    assert!(
-        found[0].starts_with("spec.model.config: ") && found[0].contains("must be at most 24576 bytes"),
-        "{found:#?}"
-    );
+    let told = |p: &String| p.starts_with("spec.model.config: ") && p.contains("must be at most 24576 bytes");
+    assert!(found.iter().any(told), "{found:#?}");
 }

@@ -265,3 +265,29 @@ fn random_faults() {
     println!("{lost} of {runs} runs lost their state with all its stores");
     assert!(lost * 3 < runs, "most worlds are survivable, {lost} of {runs} were not");
 }
+
+/// A hub that keeps only what it still needs of the history decides like one that keeps all, whatever happens.
+#[rstest]
+fn a_hub_that_forgets_decides_the_same(#[values(1, 2, 3)] sites: usize) {
+    for seed in 0..12 {
+        let mut sim = Sim::new(sim::spec::small(sites as u32, 14), &[100, 120, 140][..sites], seed);
+        assert!(sim.until(LIMIT, |s| s.view().is_some()));
+        sim.beside_one_that_forgets();
+        for n in 0..6 {
+            let (at, site, millis) =
+                (2000 + n * 2500 + sim.draw(2000), sim.draw(sites as u64) as usize, sim.draw(20_000));
+            let fault = match sim.draw(5) {
+                0 => Fault::KillTrainer { site, millis },
+                1 => Fault::Down { site, millis },
+                2 if sites > 1 => Fault::LoseStore { site, millis },
+                3 => Fault::Flip { site },
+                _ => Fault::HubRestart,
+            };
+            sim.faults.push((at, fault));
+        }
+        sim.until(LIMIT, Sim::ended);
+        let (twin, times) = sim.twin.clone().unwrap();
+        assert!(times >= 3, "seed {seed}: it forgot {times} times only\n{:#?}", tail(&sim));
+        assert_eq!(twin.tokens(), sim.view().unwrap().tokens());
+    }
+}

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use coalition_planner::restarts::Restarts;
 use coalition_planner::{Decision, Event, Millis, World};
-use coalition_protocol::history::Commit;
 use coalition_protocol::messages::Evaluation;
 use coalition_protocol::{Seq, SiteId};
 use serde::{Deserialize, Serialize};
@@ -164,13 +163,8 @@ impl Reporter {
 
 /// The commit that a measurement names; none if the history has no such commit.
 fn measured(world: &World, of: Seq) -> Option<Measured> {
-    let (_, round, commit) = world.view.as_ref()?.commits().rev().find(|(seq, ..)| *seq == of)?;
-    let tokens = match commit {
-        Commit::Genesis => 0,
-        Commit::Outer(o) => o.tokens,
-        Commit::Step(s) => s.tokens,
-    };
-    Some(Measured { of, round, tokens })
+    let mark = world.view.as_ref()?.mark(of)?;
+    Some(Measured { of, round: mark.round, tokens: mark.tokens })
 }
 
 fn seconds(now: Millis) -> f64 {

@@ -72,7 +72,7 @@ impl Site {
                 .iter()
                 .flat_map(|s| s.kept.iter().map(|(seq, d)| StoredCheckpoint { seq: *seq, state: *d, bytes: 1 }))
                 .collect(),
-            mirrored: None,
+            mirrored: self.view.as_ref().map(|v| v.head().seq),
             records: Vec::new(),
             gang: GangReport {
                 attempt: Attempt(1),

@@ -48,6 +48,8 @@ pub struct Sim {
     pub states: BTreeMap<Seq, Digest>,
     pub stalls: Vec<String>,
     pub events: Vec<String>,
+    /// The history as a hub that forgets has it, and how often it forgot: must decide the same.
+    pub twin: Option<(View, u64)>,
 }
 
 impl Sim {
@@ -79,6 +81,38 @@ impl Sim {
             states: [(Seq(0), site::initial())].into(),
             stalls: Vec::new(),
             events: Vec::new(),
+            twin: None,
+        }
+    }
+
+    /// From now on a hub that forgets decides beside this one.
+    pub fn beside_one_that_forgets(&mut self) {
+        self.twin = self.world.view.clone().map(|v| (v, 0));
+    }
+
+    /// The world with the history that a hub that forgets has.
+    fn forgetful(&self) -> Option<World> {
+        let (view, _) = self.twin.as_ref()?;
+        Some(World { view: Some(view.clone()), ..self.world.clone() })
+    }
+
+    /// Lets the twin forget what it may, write the rest down and read it again.
+    fn forget(&mut self) {
+        let Some(world) = self.forgetful() else { return };
+        let (view, memory) = (world.view.as_ref().unwrap(), &world.memory);
+        let standing = coalition_planner::Standing::new(&world, view, memory, Millis(self.now));
+        if let Some(due) = coalition_planner::forget::due(&standing) {
+            let mut less = view.clone();
+            due.apply(&mut less);
+            assert_eq!(less.first_commit(), due.floor);
+            let again = View::from_text(&less.to_text().unwrap()).unwrap();
+            assert_eq!(again, less);
+            // What was learnt on the way counts for both: it is in no record.
+            if let Some(full) = &mut self.world.view {
+                full.learn(&due.at);
+            }
+            let times = self.twin.take().map_or(0, |(_, n)| n);
+            self.twin = Some((again, times + 1));
         }
     }
 
@@ -178,7 +212,16 @@ impl Sim {
         for pass in 0.. {
             assert!(pass < 30, "the planner does not come to rest at {} ms: {:?}", self.now, self.chain.last());
             let d = plan(&self.world, now);
+            if let Some(world) = self.forgetful() {
+                let mut other = plan(&world, now);
+                // Which of the lost records was the first is forgotten with them; that they are lost is not.
+                if d.status.reason == coalition_planner::status::Reason::StateLost {
+                    other.status.message.clone_from(&d.status.message);
+                }
+                assert_eq!(other, d, "a hub that forgets decides otherwise");
+            }
             if d.is_quiet() {
+                self.forget();
                 if d.status.phase == coalition_planner::status::Phase::Stalled {
                     self.stalls.push(d.status.message);
                 }
@@ -205,6 +248,9 @@ impl Sim {
     fn append(&mut self, r: Record) {
         let before = self.view().map_or(0, View::tokens);
         self.world.appended(&r, Millis(self.now)).expect("what the planner proposes is legal");
+        if let Some((twin, _)) = &mut self.twin {
+            twin.apply(&r).expect("legal for one that forgets as well");
+        }
         let view = self.world.view.as_ref().unwrap();
         assert!(view.ledger().is_partition(), "D24 after {r:?}");
         let used = view.ledger().used().len() * view.genesis().sequence_length;

@@ -1,6 +1,6 @@
 //! Applying a record: the link to the head, then the rules of its kind, then its effect. All is checked before anything
 //! changes, so a refused record leaves no trace, and no copy of the view is made.
-use super::{Commit, Head, Ledger, Member, View, Violation};
+use super::{Commit, Head, Ledger, Mark, Member, View, Violation};
 use crate::record::{Body, Genesis, Record, VERSION};
 use crate::{Digest, Epoch, Round, Seq};
 
@@ -39,7 +39,11 @@ impl View {
             members: g.members.iter().map(|m| (m.site.clone(), member(m.incarnation))).collect(),
             genesis: g.clone(),
             plans: std::collections::BTreeMap::new(),
+            plans_issued: 0,
             open: std::collections::BTreeMap::new(),
+            marks: [(Seq(0), Mark { round: Round(0), tokens: 0 })].into(),
+            short_rounds: 0,
+            reached: g.members.iter().map(|m| (m.site.clone(), Seq(0))).collect(),
             commits: [(Seq(0), (Round(0), Commit::Genesis))].into(),
             states: std::collections::BTreeMap::new(),
             ledger: Ledger::default(),

@@ -1,9 +1,9 @@
 //! Rules and effects of commits: outer steps and steps of one-member plans (D14, D15, D18, D24, D25, D30).
 use super::apply::{Rule, rule};
-use super::{Commit, NORM_WINDOW, View};
+use super::{Commit, Mark, NORM_WINDOW, View};
 use crate::record::{Body, Included, LeaseUse, Outer, Plan, Step};
 use crate::sign::SignedRecord;
-use crate::{Incarnation, Seq, SiteId};
+use crate::{Incarnation, Round, Seq, SiteId};
 
 /// True if a commit names work of this incarnation of the site, which then had a store and opened it (D8). For who has the
 /// records at hand and no view of them.
@@ -130,7 +130,25 @@ impl View {
         }
         self.tokens = o.tokens;
         self.open.remove(&o.round);
-        self.commits.insert(seq, (o.round, Commit::Outer(o.clone())));
+        self.short_rounds += u64::from(!o.left_out.is_empty());
+        self.add_commit(seq, o.round, Commit::Outer(o.clone()));
+    }
+
+    fn add_commit(&mut self, seq: Seq, round: Round, commit: Commit) {
+        let before = self.last_commit().0;
+        let members = &self.members;
+        let has = |site: &SiteId| match &commit {
+            Commit::Genesis => true,
+            Commit::Outer(o) => o.holders.contains(site),
+            Commit::Step(s) => s.site == *site && members.get(site).is_some_and(|m| m.incarnation == s.incarnation),
+        };
+        for (site, at) in &mut self.reached {
+            if *at == before && has(site) {
+                *at = seq;
+            }
+        }
+        self.marks.insert(seq, Mark { round, tokens: self.tokens });
+        self.commits.insert(seq, (round, commit));
     }
 
     pub(super) fn check_step(&self, s: &Step) -> Result<(), Rule> {
@@ -156,7 +174,7 @@ impl View {
         self.forgive(&s.site);
         self.tokens = s.tokens;
         self.open.remove(&s.round);
-        self.commits.insert(seq, (s.round, Commit::Step(s.clone())));
+        self.add_commit(seq, s.round, Commit::Step(s.clone()));
         self.states.insert(seq, (s.state, vec![s.site.clone()]));
     }
 

@@ -4,10 +4,13 @@
 //! What may be done is checked by `can_…` before anything changes; the changing half cannot fail.
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Incarnation, IntervalSet, Seq, SiteId};
 
 /// One lease: positions given to an incarnation by a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lease {
     /// To whom.
     pub site: SiteId,
@@ -18,12 +21,35 @@ pub struct Lease {
 }
 
 /// The ledger.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ledger {
     high_water: u64,
     free: IntervalSet,
     used: IntervalSet,
+    #[serde(with = "by_plan")]
     leases: BTreeMap<(SiteId, Seq), Lease>,
+}
+
+/// Leases as a list of (plan, lease): the site of the key stands in the lease.
+mod by_plan {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Lease;
+    use crate::{Seq, SiteId};
+
+    type Leases = BTreeMap<(SiteId, Seq), Lease>;
+
+    pub(super) fn serialize<S: Serializer>(leases: &Leases, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(leases.iter().map(|((_, plan), lease)| (plan, lease)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Leases, D::Error> {
+        let list = Vec::<(Seq, Lease)>::deserialize(from)?;
+        Ok(list.into_iter().map(|(plan, lease)| ((lease.site.clone(), plan), lease)).collect())
+    }
 }
 
 impl Ledger {
@@ -48,6 +74,10 @@ impl Ledger {
     /// All leases.
     pub fn all_leases(&self) -> impl Iterator<Item = (Seq, &Lease)> {
         self.leases.iter().map(|((_, p), l)| (*p, l))
+    }
+    /// The oldest plan of which somebody still holds a lease.
+    pub fn oldest_lease(&self) -> Option<Seq> {
+        self.leases.keys().map(|(_, plan)| *plan).min()
     }
     /// The next `n` positions to lease: returned ones first, then new ones. `taken` is what the same plan gave others.
     pub fn next_free(&self, n: u64, taken: &IntervalSet) -> IntervalSet {

@@ -16,6 +16,7 @@ impl View {
         if let Ok(changed) = self.changed_members(seq, m) {
             for r in &m.retired {
                 self.ledger.release(&r.site, Seq(u64::MAX));
+                self.reached.remove(&r.site);
             }
             self.members.extend(changed);
         }

@@ -5,6 +5,7 @@
 mod apply;
 mod commits;
 mod error;
+mod fold;
 mod ledger;
 mod membership;
 mod rounds;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 pub use commits::names_work_of;
 pub use error::Violation;
+pub use fold::{Mark, NotAFold};
 pub use ledger::{Lease, Ledger};
 
 use crate::record::{Body, Genesis, LeftOut, Outer, Part, Plan, Record, Step};
@@ -33,7 +35,8 @@ pub struct Head {
 }
 
 /// What the history says of one site.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Member {
     /// The newest incarnation assigned.
     pub incarnation: Incarnation,
@@ -59,7 +62,8 @@ impl Member {
 }
 
 /// A commit: a record after which the outer state is another one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Commit {
     /// The initial state, round 0.
     Genesis,
@@ -74,11 +78,19 @@ pub enum Commit {
 pub struct View {
     run: RunId,
     head: Head,
+    /// Digests of the newest records, up to the head; of the first ones too unless they were forgotten.
     digests: Vec<Digest>,
     genesis: Genesis,
     members: BTreeMap<SiteId, Member>,
     plans: BTreeMap<Seq, Plan>,
+    plans_issued: u64,
     open: BTreeMap<Round, Seq>,
+    /// What every commit that is not forgotten came to, and those of kept checkpoints that are.
+    marks: BTreeMap<Seq, Mark>,
+    /// Commits that left somebody out.
+    short_rounds: u64,
+    /// See [`View::reached`].
+    reached: BTreeMap<SiteId, Seq>,
     commits: BTreeMap<Seq, (Round, Commit)>,
     states: BTreeMap<Seq, (Digest, Vec<SiteId>)>,
     ledger: Ledger,
@@ -142,13 +154,13 @@ impl View {
     pub fn head(&self) -> Head {
         self.head
     }
-    /// The digest of record `seq`, if the chain has it.
+    /// The digest of record `seq`, if the chain has it and it is not forgotten.
     pub fn digest_of(&self, seq: Seq) -> Option<Digest> {
-        self.digests.get(usize::try_from(seq.0).ok()?).copied()
+        self.digests.get(usize::try_from(seq.0.checked_sub(self.first().0)?).ok()?).copied()
     }
-    /// True if `head` is a record of this chain.
+    /// True if `head` is a record of this chain. What is forgotten is not doubted: every member had it.
     pub fn knows(&self, head: Head) -> bool {
-        self.digest_of(head.seq) == Some(head.digest)
+        head.seq < self.first() || self.digest_of(head.seq) == Some(head.digest)
     }
     /// What is fixed for the whole run.
     pub fn genesis(&self) -> &Genesis {
@@ -162,13 +174,13 @@ impl View {
     pub fn incarnation(&self, site: &SiteId) -> Option<Incarnation> {
         self.members.get(site).filter(|m| !m.retired).map(|m| m.incarnation)
     }
-    /// A plan by its record, open or not.
+    /// A plan by its record, open or not, unless it is forgotten.
     pub fn plan(&self, seq: Seq) -> Option<&Plan> {
         self.plans.get(&seq)
     }
     /// How many plans were ever issued.
-    pub fn plans_issued(&self) -> usize {
-        self.plans.len()
+    pub fn plans_issued(&self) -> u64 {
+        self.plans_issued
     }
     /// Open plans in order of round: at most two.
     pub fn open_plans(&self) -> impl Iterator<Item = (Seq, &Plan)> {
@@ -212,11 +224,11 @@ impl View {
             })
             .collect()
     }
-    /// Commits in order, each with its record and round; the first is genesis.
+    /// Commits in order, each with its record and round; the first is genesis, or the first that is not forgotten.
     pub fn commits(&self) -> impl DoubleEndedIterator<Item = (Seq, Round, &Commit)> {
         self.commits.iter().map(|(s, (r, c))| (*s, *r, c))
     }
-    /// Commits after record `seq`, in order.
+    /// Commits after record `seq`, in order; those that are forgotten are not among them ([`View::first_commit`]).
     pub fn commits_after(&self, seq: Seq) -> impl Iterator<Item = (Seq, Round, &Commit)> {
         self.commits.range(seq.next()..).map(|(s, (r, c))| (*s, *r, c))
     }

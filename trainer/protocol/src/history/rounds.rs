@@ -110,6 +110,7 @@ impl View {
         }
         self.open.insert(p.round, seq);
         self.plans.insert(seq, p.clone());
+        self.plans_issued += 1;
     }
 
     /// The open plan that a commit of (plan, round) carries out: it must be the next round.
