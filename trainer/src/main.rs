@@ -1,4 +1,5 @@
 //! coalition-trainer: supervisor, worker, data preparation and generation. Each command is a file; this one only chooses.
+mod alive;
 mod cli;
 mod config;
 mod events;

@@ -113,6 +113,18 @@ pub enum LocalError {
         /// Its process.
         pid: String,
     },
+    /// Another runner works in the folder although this one has its lock.
+    #[error(
+        "record {seq} stands in {path} already: another runner appended it. This one gives way and has written nothing over it; \
+         what its sites did since the last round that counts is done again",
+        path = path.display()
+    )]
+    Rival {
+        /// The record's number.
+        seq: u64,
+        /// Its file.
+        path: PathBuf,
+    },
     /// No runner is at work there.
     #[error("no runner is at work in {dir}: `kubectl-coalition resume {dir}` starts one", dir = dir.display())]
     NotRunning {
@@ -174,7 +186,9 @@ impl LocalError {
             Self::Argument { .. } => exit_code::USAGE,
             Self::Data { .. } => exit_code::DATA,
             Self::Input { .. } | Self::Damaged { .. } | Self::NoSite { .. } => exit_code::NO_INPUT,
-            Self::Busy { .. } | Self::NotRunning { .. } | Self::NotTaken { .. } => exit_code::UNAVAILABLE,
+            Self::Busy { .. } | Self::Rival { .. } | Self::NotRunning { .. } | Self::NotTaken { .. } => {
+                exit_code::UNAVAILABLE
+            }
             Self::NotSaved { .. } => exit_code::INTERRUPTED,
             Self::Bug(_) | Self::NoPower { .. } => exit_code::BUG,
             Self::Program { .. } => exit_code::NO_PROGRAM,

@@ -53,7 +53,8 @@ pub struct Runner {
     ran: std::sync::Mutex<BTreeSet<SiteId>>,
     hub: Mutex<Option<JoinHandle<Result<(), LocalError>>>>,
     commands: Mutex<Option<JoinHandle<()>>>,
-    _lock: RunnerLock,
+    /// Shared with the hub, which makes sure of it before it appends.
+    _lock: Arc<RunnerLock>,
 }
 
 impl Runner {
@@ -65,13 +66,13 @@ impl Runner {
             .await
             .map_err(|e| LocalError::Bug(e.to_string()))??;
         durable::folder(setup.layout.dir())?;
-        let lock = RunnerLock::take(&setup.layout)?;
+        let lock = Arc::new(RunnerLock::take(&setup.layout)?);
         // Commands for an earlier runner are not for this one.
         control::take(&setup.layout);
         let names: Vec<SiteId> = setup.sites.keys().cloned().collect();
         let exchange = Exchange::open(&setup.layout, &names)?;
         let suspend = watch::Sender::new(false);
-        let (hub, snapshot) = Hub::open(&setup, exchange.clone(), suspend.subscribe())?;
+        let (hub, snapshot) = Hub::open(&setup, exchange.clone(), lock.clone(), suspend.subscribe())?;
         setup.keep()?;
         let options = SiteOptions {
             run: setup.run.clone(),

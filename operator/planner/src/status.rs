@@ -50,6 +50,8 @@ pub enum Reason {
     ArithmeticDisagreement,
     /// A member is silent.
     SiteSilent,
+    /// A member is heard, but its gang does nothing or its store takes nothing.
+    SiteHindered,
     /// Members do not reach each other.
     PeersUnreachable,
     /// Nobody left has what the newest commit needs.

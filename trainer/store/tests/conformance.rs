@@ -192,7 +192,7 @@ async fn a_store_that_cannot_be_opened_or_reached_says_so() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "x").unwrap();
     let e = Store::open(&Location::Folder(dir.path().join("file"))).unwrap_err();
-    assert!(matches!(e, StoreError::BadLocation { .. }) && e.exit_code() == 64, "{e}");
+    assert!(matches!(e, StoreError::BadLocation { .. }) && e.exit_code() == 75, "{e}");
 
     // A port that was free a moment ago: nobody listens.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -1,6 +1,7 @@
 //! A pretended site as its gateway sees it: the gang in a file, the report at the hub, hub and history through the line.
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use coalition_courier::Findings;
 use coalition_gateway::{BackendError, GangState, SiteBackend, Snapshot, Versioned};
@@ -15,6 +16,7 @@ use crate::durable::{self, Mode};
 use crate::hub::link::Link;
 use crate::layout::Layout;
 use crate::site::compose::{Parts, compose};
+use crate::site::stillness::Stillness;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -25,6 +27,7 @@ struct Inner {
     durable: Option<Arc<SiteReport>>,
     asked: u64,
     written: u64,
+    still: Stillness,
 }
 
 /// The state of one pretended site. Shared by gateway, courier loop and gang.
@@ -229,6 +232,7 @@ impl SiteBackend for LocalSite {
         let damaged = self.locked(|i| {
             i.parts.gang = next.report(self.workers);
             let damaged = next.damaged.filter(|d| i.parts.damaged.replace(*d) != Some(*d));
+            i.parts.still_seconds = i.still.seconds(&next);
             i.gang = Versioned { version: seen + 1, value: next };
             damaged
         });
@@ -243,6 +247,17 @@ impl SiteBackend for LocalSite {
         self.touch();
         self.publish().await.map_err(unavailable)?;
         Ok(true)
+    }
+
+    fn still(&self, worker: u32, process: &str, time: Duration) {
+        let changed = self.locked(|i| {
+            i.still.told(worker, process, time);
+            let seconds = i.still.seconds(&i.gang.value);
+            std::mem::replace(&mut i.parts.still_seconds, seconds) != seconds
+        });
+        if changed {
+            self.touch();
+        }
     }
 
     async fn report(&self, part: TrainerReport) -> Result<(), BackendError> {

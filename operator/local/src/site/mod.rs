@@ -4,6 +4,7 @@ pub mod backend;
 pub mod compose;
 pub mod gang;
 pub mod process;
+mod stillness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
