@@ -138,6 +138,18 @@ impl LocalSite {
         }
     }
 
+    /// What is known of its workers' stillness changes; a view shows a new step of it.
+    pub fn stillness(&self, change: impl FnOnce(&mut Stillness)) {
+        let changed = self.locked(|i| {
+            change(&mut i.still);
+            let seconds = i.still.seconds(&i.gang.value);
+            std::mem::replace(&mut i.parts.still_seconds, seconds) != seconds
+        });
+        if changed {
+            self.touch();
+        }
+    }
+
     /// Takes its power: from now on it writes nothing and says nothing.
     pub fn lose_power(&self) {
         self.dead.store(true, Ordering::SeqCst);
@@ -250,14 +262,7 @@ impl SiteBackend for LocalSite {
     }
 
     fn still(&self, worker: u32, process: &str, time: Duration) {
-        let changed = self.locked(|i| {
-            i.still.told(worker, process, time);
-            let seconds = i.still.seconds(&i.gang.value);
-            std::mem::replace(&mut i.parts.still_seconds, seconds) != seconds
-        });
-        if changed {
-            self.touch();
-        }
+        self.stillness(|s| s.told(worker, process, time));
     }
 
     async fn report(&self, part: TrainerReport) -> Result<(), BackendError> {
