@@ -39,7 +39,7 @@ fn a_store_that_turns_read_only_stops_one_site_and_is_named() {
     let told = wait::until("the true reason", SOON, || {
         let said = status();
         assert!(!said.contains("PeersUnreachable"), "{said}");
-        Ok((said.contains("read-only") && said.contains("south waits for its own store")).then_some(said))
+        Ok((said.contains("is read-only") && said.contains("its own store")).then_some(said))
     });
     told.unwrap_or_else(|e| panic!("{e:#}: {}", status()));
     run.until("three rounds without south", SOON, |v| v.last_round().0 >= before + 3).unwrap();
