@@ -2,7 +2,7 @@
 //! not know what follows: the runner does it, the planner answers.
 use coalition_local::control::{self, Command as Order};
 use coalition_local::lock::RunnerLock;
-use coalition_local::{LocalError, exit_code};
+use coalition_local::{LocalError, exit_code, paste};
 use coalition_protocol::SiteId;
 
 use crate::args::{Fault, FaultKind};
@@ -18,9 +18,9 @@ pub fn fault(f: &Fault) -> Result<u8, LocalError> {
         return Err(no_site());
     }
     let order = match f.kind {
-        FaultKind::Kill => Order::Kill { site },
-        FaultKind::Return => Order::Return { site },
-        FaultKind::LoseStore => Order::LoseStore { site },
+        FaultKind::Kill => Order::Kill { site: site.clone() },
+        FaultKind::Return => Order::Return { site: site.clone() },
+        FaultKind::LoseStore => Order::LoseStore { site: site.clone() },
     };
     let path = control::send(&layout, &order)?;
     // A runner looks five times a second; one that dies takes nothing any more.
@@ -30,17 +30,15 @@ pub fn fault(f: &Fault) -> Result<u8, LocalError> {
     if std::fs::remove_file(&path).is_ok() {
         return Err(LocalError::NotRunning { dir: layout.dir().to_owned() });
     }
-    let (site, dir) = (&f.site, layout.dir().display());
+    let dir = layout.dir();
     let done = match f.kind {
         FaultKind::Kill => {
-            format!(
-                "{site}: all its processes will be killed and stay down; `kubectl-coalition fault return {site} {dir}` starts it \
-                 again"
-            )
+            let again = paste::fault_return(&site, dir);
+            format!("{site}: all its processes will be killed and stay down; `{again}` starts it again")
         }
         FaultKind::Return => format!("{site}: will be started again"),
         FaultKind::LoseStore => format!("{site}: its store will be removed, with all it held"),
     };
-    note!("{done}. The runner took the order; `kubectl-coalition why {dir}` shows what follows.");
+    note!("{done}. The runner took the order; `{}` shows what follows.", paste::command("why", dir));
     Ok(exit_code::OK)
 }

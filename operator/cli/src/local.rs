@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalition_local::{Ending, LocalError, RunOptions, Runner, Snapshot, exit_code, faults, manifest, stop};
+use coalition_local::{Ending, LocalError, RunOptions, Runner, Snapshot, exit_code, faults, manifest, paste, stop};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -125,7 +125,7 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
     let _ = view.await;
     let Some(ended) = ended else {
         runner.shut_down().await;
-        note!("Stopped at once. `kubectl-coalition resume {}` goes on.", options.dir.display());
+        note!("Stopped at once. `{}` goes on.", paste::command("resume", &options.dir));
         return Ok(exit_code::INTERRUPTED);
     };
     let ending = ended?;
@@ -209,10 +209,10 @@ fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
         let line = show::generate(&setup.trainer, &runner.layout().store(site), &s.run, c.seq, &setup.data);
         say!("Text from the newest checkpoint:\n  {line}");
     }
-    let dir = runner.layout().dir().display();
+    let resume = paste::command("resume", runner.layout().dir());
     match ending {
-        Ending::Suspended => say!("`kubectl-coalition resume {dir}` goes on exactly from here."),
-        Ending::Unsaved(_) => say!("`kubectl-coalition resume {dir}` goes on."),
+        Ending::Suspended => say!("`{resume}` goes on exactly from here."),
+        Ending::Unsaved(_) => say!("`{resume}` goes on."),
         Ending::Complete | Ending::Failed => {}
     }
 }

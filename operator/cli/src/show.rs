@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use coalition_local::Snapshot;
+use coalition_local::paste::{path, quoted};
 use coalition_planner::status::{Phase, SiteState, SiteStatus};
 use coalition_protocol::{Real, RunId, Seq, SiteId};
 
@@ -72,17 +73,8 @@ pub fn speed(x: Option<Real>) -> String {
 /// The command that writes text from a run checkpoint, whole, so that it can be pasted.
 pub fn generate(trainer: &Path, store: &Path, run: &RunId, seq: Seq, data: &Path) -> String {
     let store = quoted(&format!("file://{}", store.display()));
-    let (trainer, data) = (quoted(&trainer.display().to_string()), quoted(&data.display().to_string()));
+    let (trainer, data) = (path(trainer), path(data));
     format!("{trainer} generate --store {store} --run {run} --seq {seq} --data {data}")
-}
-
-/// A word as a shell reads it back: as it is, or in single quotes.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Committed share of the budget.
@@ -216,15 +208,6 @@ pub fn phase(p: Phase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_as_a_shell_reads_them() {
-        for (word, shown) in
-            [("/a/b-1.2", "/a/b-1.2"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$x", "'$x'"), ("", "''")]
-        {
-            assert_eq!(quoted(word), shown);
-        }
-    }
 
     #[test]
     fn numbers_are_short() {

@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use coalition_local::lock::RunnerLock;
-use coalition_local::{Layout, LocalError, Snapshot, durable, exit_code};
+use coalition_local::{Layout, LocalError, Snapshot, durable, exit_code, paste};
 use coalition_planner::status::Phase;
 use comfy_table::{ContentArrangement, Table, presets};
 
@@ -56,7 +56,7 @@ fn over(s: &Snapshot) -> bool {
 
 fn at_work(layout: &Layout, s: &Snapshot) {
     if !RunnerLock::is_held(layout) && !over(s) {
-        let text = format!("no runner is at work: `kubectl-coalition resume {}` goes on", layout.dir().display());
+        let text = format!("no runner is at work: `{}` goes on", paste::command("resume", layout.dir()));
         say!("{}", style::warning(&text));
     }
 }

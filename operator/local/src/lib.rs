@@ -16,6 +16,7 @@ mod inputs;
 pub mod layout;
 pub mod lock;
 pub mod manifest;
+pub mod paste;
 pub mod runner;
 pub mod setup;
 pub mod site;

@@ -14,6 +14,7 @@ use crate::LocalError;
 use crate::durable::{self, Mode};
 use crate::hub::link::Link;
 use crate::layout::Layout;
+use crate::paste;
 use crate::site::compose::{Parts, compose};
 
 #[derive(Debug, Default)]
@@ -235,8 +236,9 @@ impl SiteBackend for LocalSite {
         if let Some(incarnation) = damaged {
             let what = format!(
                 "{}: its workers found its store damaged, with nothing in it to go on from: it counts as lost, and the site begins \
-                 anew after incarnation {incarnation}. `kubectl-coalition logs {}` names what is damaged",
-                self.site, self.site
+                 anew after incarnation {incarnation}. `{}` names what is damaged",
+                self.site,
+                paste::command(&format!("logs {}", self.site), self.layout.dir())
             );
             self.link.tell("StoreDamaged", what);
         }
