@@ -24,7 +24,7 @@ pub mod stop;
 
 pub use error::{LocalError, exit_code};
 pub use faults::KillPlan;
-pub use hub::snapshot::{Measured, Snapshot, Spent, Steps, Told};
+pub use hub::snapshot::{Down, Measured, Snapshot, Spent, Steps, Told};
 pub use layout::Layout;
 pub use runner::{Ending, Runner};
 pub use setup::RunOptions;

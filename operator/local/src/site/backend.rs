@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use coalition_courier::Findings;
 use coalition_gateway::{BackendError, GangState, SiteBackend, Snapshot, Versioned};
-use coalition_protocol::messages::{SiteReport, SiteRun, TrainerReport};
+use coalition_protocol::messages::{GangReport, SiteReport, SiteRun, TrainerReport};
 use coalition_protocol::record::Body;
 use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Attempt, Incarnation, Seq, SiteId};
@@ -61,7 +61,8 @@ impl LocalSite {
         let durable = link.stored();
         let gang = gang(layout, site, &link, durable.as_deref())?;
         let mut inner = Inner { gang: Versioned { version: 1, value: gang }, durable, ..Inner::default() };
-        inner.parts.gang = inner.gang.value.report(workers);
+        // That workers of an earlier life saved and left is no news of this one, and would be read as if it were.
+        inner.parts.gang = GangReport { stopped: false, ..inner.gang.value.report(workers) };
         inner.parts.damaged = inner.gang.value.damaged;
         Ok(Arc::new(Self {
             site: site.clone(),
