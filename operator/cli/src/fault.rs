@@ -3,20 +3,19 @@
 use coalition_local::control::{self, Command as Order};
 use coalition_local::lock::RunnerLock;
 use coalition_local::{LocalError, exit_code, paste};
-use coalition_protocol::SiteId;
 
 use crate::args::{Fault, FaultKind};
+use crate::find;
 use crate::out::note;
-use crate::{find, logs};
 
 /// Sends one fault and waits until the runner took it.
 pub fn fault(f: &Fault) -> Result<u8, LocalError> {
-    let layout = find::layout(&f.dir)?;
-    let no_site = || LocalError::NoSite { site: f.site.clone(), sites: logs::sites(&layout).join(", ") };
-    let site: SiteId = f.site.parse().map_err(|_| no_site())?;
-    if !layout.site(&site).is_dir() {
-        return Err(no_site());
-    }
+    let verb = match f.kind {
+        FaultKind::Kill => "fault kill",
+        FaultKind::Return => "fault return",
+        FaultKind::LoseStore => "fault lose-store",
+    };
+    let (layout, site) = find::site(verb, &f.site, &f.dir)?;
     let order = match f.kind {
         FaultKind::Kill => Order::Kill { site: site.clone() },
         FaultKind::Return => Order::Return { site: site.clone() },
