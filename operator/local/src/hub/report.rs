@@ -138,8 +138,10 @@ impl Reporter {
         let doing =
             before.status.sites.iter().map(|l| (&l.site, l.state, world.sites.get(&l.site).and_then(|s| s.contact)));
         self.times.count(doing, now);
-        let changed =
-            news || before.down != down || before.status.phase != decision.status.phase || before.status.head != decision.status.head;
+        let changed = news
+            || before.down != down
+            || before.status.phase != decision.status.phase
+            || before.status.head != decision.status.head;
         let snapshot = Arc::new(Snapshot {
             run: self.run.clone(),
             runner: std::process::id(),
@@ -226,7 +228,8 @@ fn put_down(line: &mut SiteStatus, down: Down, dir: &Path) {
     line.state = SiteState::Silent;
     line.workers_ready = 0;
     line.tokens_per_second = None;
-    line.waiting_for = if down.by_itself { format!("its return, as --kill says; {back} starts it at once") } else { back };
+    line.waiting_for =
+        if down.by_itself { format!("its return, as --kill says; {back} starts it at once") } else { back };
 }
 
 #[cfg(test)]
@@ -244,7 +247,10 @@ mod tests {
         .unwrap();
         put_down(&mut line, Down::default(), Path::new("/a b"));
         assert_eq!((line.state, line.workers_ready, line.tokens_per_second), (SiteState::Silent, 0, None));
-        assert_eq!((line.waiting_for.as_str(), line.next.as_str()), ("`kubectl-coalition fault return south '/a b'`", ""));
+        assert_eq!(
+            (line.waiting_for.as_str(), line.next.as_str()),
+            ("`kubectl-coalition fault return south '/a b'`", "")
+        );
         line.next = String::from("retired in 9 s");
         put_down(&mut line, Down { by_itself: true }, Path::new("/a"));
         assert!(line.waiting_for.starts_with("its return, as --kill says"), "{}", line.waiting_for);
