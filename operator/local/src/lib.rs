@@ -7,7 +7,7 @@
 
 pub mod clock;
 pub mod control;
-mod doubts;
+pub mod doubts;
 pub mod durable;
 pub mod error;
 pub mod faults;
