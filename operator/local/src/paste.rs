@@ -1,21 +1,8 @@
 //! Commands as people paste them into a shell: what is told as a way out must work as it stands. Must not know when to tell it.
 use std::path::Path;
 
+pub use coalition_data::shell::{path, quoted};
 use coalition_protocol::SiteId;
-
-/// A word as a shell reads it back: as it is, or in single quotes.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-/// A path as a shell reads it back.
-pub fn path(path: &Path) -> String {
-    quoted(&path.display().to_string())
-}
 
 /// `kubectl-coalition VERB DIR`, such as `kubectl-coalition resume /srv/run`.
 pub fn command(verb: &str, dir: &Path) -> String {
@@ -31,15 +18,6 @@ pub fn fault_return(site: &SiteId, dir: &Path) -> String {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_as_a_shell_reads_them() {
-        for (word, shown) in
-            [("/a/b-1.2", "/a/b-1.2"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$x", "'$x'"), ("", "''")]
-        {
-            assert_eq!(quoted(word), shown);
-        }
-    }
 
     #[test]
     fn commands_are_whole() {
