@@ -9,6 +9,7 @@ mod once;
 mod out;
 mod prepare;
 mod signals;
+mod stores;
 mod supervisor;
 mod worker;
 

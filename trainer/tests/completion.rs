@@ -18,7 +18,9 @@ fn completed(words: &[&str]) -> Vec<String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &script.stdout).unwrap();
     let mut bash = Command::new("bash");
-    bash.args(["--norc", "-c", ASK, "bash", "coalition-trainer"]).args(words).stdin(std::fs::File::open(file.path()).unwrap());
+    bash.args(["--norc", "-c", ASK, "bash", "coalition-trainer"])
+        .args(words)
+        .stdin(std::fs::File::open(file.path()).unwrap());
     let said = bash.output().unwrap();
     assert!(said.status.success() && said.stderr.is_empty(), "{}", String::from_utf8_lossy(&said.stderr));
     String::from_utf8(said.stdout).unwrap().lines().map(str::to_owned).collect()
