@@ -17,6 +17,7 @@ pub mod problem;
 pub mod rules;
 pub mod run_history;
 pub mod schema;
+pub mod stand_in;
 pub mod training_run;
 pub mod validate;
 

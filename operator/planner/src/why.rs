@@ -145,8 +145,15 @@ fn offered(s: &Standing<'_>) -> (String, String) {
 fn training(s: &Standing<'_>, site: &SiteId) -> String {
     let Some(p) = s.report(site).map(|r| &r.progress).filter(|p| p.inner_steps > 0) else { return String::new() };
     let more = p.inner_steps.saturating_sub(p.inner_step);
+    if more == 0 {
+        return format!("offers its contribution to round {}", p.round);
+    }
     let tokens = more.saturating_mul(s.view.genesis().batch_tokens) as f64;
     let when = p.tokens_per_second.map(coalition_protocol::Real::get).filter(|v| *v > 0.0);
     let when = when.map_or_else(String::new, |v| format!(", in about {}", words((tokens / v * 1000.0) as u64)));
-    format!("offers its contribution to round {} after {more} more inner steps{when}", p.round)
+    format!(
+        "offers its contribution to round {} after {more} more inner step{}{when}",
+        p.round,
+        if more == 1 { "" } else { "s" }
+    )
 }

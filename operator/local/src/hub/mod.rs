@@ -122,7 +122,9 @@ impl Hub {
             world.add_site(site.clone(), now);
         }
         exchange.show_history(chain.records());
-        let (reporter, snapshot) = Reporter::new(setup, remembered, now);
+        // What is true already is shown before anyone is heard: a run that is complete was never queued.
+        let status = plan(&world, now).status;
+        let (reporter, snapshot) = Reporter::new(setup, remembered, status, now);
         Ok((Self { world, chain, exchange, clock, seen: observe::Seen::default(), reporter, suspend, lock }, snapshot))
     }
 
@@ -140,7 +142,7 @@ impl Hub {
             let deadline = decision.next_deadline;
             let done = apply::apply(&mut self.world, &mut self.chain, &self.exchange, &decision, now)?;
             decision.events.extend(self.exchange.take_told());
-            self.reporter.report(&self.world, decision, now);
+            self.reporter.report(&self.world, decision, self.exchange.down(), now);
             if appended {
                 continue;
             }

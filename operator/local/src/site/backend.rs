@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use coalition_courier::Findings;
 use coalition_gateway::{BackendError, GangState, SiteBackend, Snapshot, Versioned};
-use coalition_protocol::messages::{SiteReport, SiteRun, TrainerReport};
+use coalition_protocol::messages::{GangReport, SiteReport, SiteRun, TrainerReport};
 use coalition_protocol::record::Body;
 use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Attempt, Incarnation, Seq, SiteId};
@@ -15,6 +15,7 @@ use crate::LocalError;
 use crate::durable::{self, Mode};
 use crate::hub::link::Link;
 use crate::layout::Layout;
+use crate::paste;
 use crate::site::compose::{Parts, compose};
 use crate::site::stillness::Stillness;
 
@@ -63,7 +64,8 @@ impl LocalSite {
         let durable = link.stored();
         let gang = gang(layout, site, &link, durable.as_deref())?;
         let mut inner = Inner { gang: Versioned { version: 1, value: gang }, durable, ..Inner::default() };
-        inner.parts.gang = inner.gang.value.report(workers);
+        // That workers of an earlier life saved and left is no news of this one, and would be read as if it were.
+        inner.parts.gang = GangReport { stopped: false, ..inner.gang.value.report(workers) };
         inner.parts.damaged = inner.gang.value.damaged;
         Ok(Arc::new(Self {
             site: site.clone(),
@@ -251,8 +253,9 @@ impl SiteBackend for LocalSite {
         if let Some(incarnation) = damaged {
             let what = format!(
                 "{}: its workers found its store damaged, with nothing in it to go on from: it counts as lost, and the site begins \
-                 anew after incarnation {incarnation}. `kubectl-coalition logs {}` names what is damaged",
-                self.site, self.site
+                 anew after incarnation {incarnation}. `{}` names what is damaged",
+                self.site,
+                paste::command(&format!("logs {}", self.site), self.layout.dir())
             );
             self.link.tell("StoreDamaged", what);
         }
