@@ -126,7 +126,7 @@ fn named_file(path: &Path, known: &[Known]) -> Option<String> {
 
 fn missing(known: &[Known], asked: bool) -> String {
     if !asked && known.len() > 1 {
-        return format!("there are several runs below {RUNS}: name one of them{}", list(known));
+        return format!("there are several runs below {RUNS}: name one of {}", names(known));
     }
     let here = if known.is_empty() { format!(", and there is none below {RUNS} here") } else { list(known) };
     format!(
@@ -137,9 +137,11 @@ fn missing(known: &[Known], asked: bool) -> String {
 
 /// The runs there are, as the end of a sentence; empty if there is none.
 fn list(known: &[Known]) -> String {
-    if known.is_empty() {
-        return String::new();
-    }
+    if known.is_empty() { String::new() } else { format!("; below {RUNS} here there are {}", names(known)) }
+}
+
+/// Their names, not too many.
+fn names(known: &[Known]) -> String {
     let mut names: Vec<String> = known
         .iter()
         .take(NAMED)
@@ -151,5 +153,5 @@ fn list(known: &[Known]) -> String {
     if known.len() > NAMED {
         names.push(format!("{} more", known.len() - NAMED));
     }
-    format!("; there are below {RUNS} here: {}", names.join(", "))
+    names.join(", ")
 }

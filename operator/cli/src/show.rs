@@ -107,11 +107,13 @@ pub fn steps(s: &Snapshot, site: &SiteId) -> String {
     }
 }
 
-/// The state of a site that is down on request.
-pub const DOWN: &str = "down";
+/// What a site is doing, in one word: down, if someone asked for that.
+pub fn state_of(s: &Snapshot, line: &SiteStatus) -> &'static str {
+    if s.down.contains_key(&line.site) { "down" } else { state(line.state) }
+}
 
 /// What a site is doing, in one word.
-pub fn state(s: SiteState) -> &'static str {
+fn state(s: SiteState) -> &'static str {
     match s {
         SiteState::Idle => "idle",
         SiteState::Starting => "starting",
@@ -128,7 +130,7 @@ pub fn state(s: SiteState) -> &'static str {
 
 /// One line for a site within `width` columns: state, round, step, loss, speed, what it waits for.
 pub fn site(s: &Snapshot, line: &SiteStatus, width: usize) -> String {
-    let state = if s.down.contains_key(&line.site) { DOWN } else { state(line.state) };
+    let state = state_of(s, line);
     let mut parts = vec![Part::new(0, format!("{:<10} {state:<11}", line.site.as_str()))];
     if let Some((round, step)) = place(s, line) {
         parts.push(Part::new(2, format!("round {round:<3} step {step:>7}")));

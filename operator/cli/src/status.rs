@@ -14,11 +14,12 @@ use crate::style;
 /// The last word of a runner on the run, and whether it is at work.
 fn read(layout: &Layout) -> Result<(Snapshot, bool), LocalError> {
     let (status, damage) = durable::read_or_absent(&layout.status())?;
+    let resume = paste::command("resume", layout.dir());
     let what = match damage {
-        Some(_) => "it is damaged, and only a view of the run: `kubectl-coalition resume` writes it anew",
-        None => "the run has not started yet: `kubectl-coalition resume` starts it",
+        Some(_) => format!("it is damaged, and only a view of the run: `{resume}` writes it anew"),
+        None => format!("the run has not started yet: `{resume}` starts it"),
     };
-    let s: Snapshot = status.ok_or_else(|| LocalError::Input { path: layout.status(), what: what.to_owned() })?;
+    let s: Snapshot = status.ok_or_else(|| LocalError::Input { path: layout.status(), what })?;
     let at_work = RunnerLock::is_held(layout);
     if let Some(pid) = RunnerLock::holder(layout).filter(|pid| at_work && *pid != s.runner) {
         let text =
@@ -74,7 +75,7 @@ fn sites(s: &Snapshot, at_work: bool, wide: bool) -> String {
     }
     table.set_header(header);
     for l in &s.status.sites {
-        let state = if s.down.contains_key(&l.site) { show::DOWN } else { show::state(l.state) };
+        let state = show::state_of(s, l);
         // Of a runner that is gone this is what was, and no speed.
         let was = !at_work && !show::is_at_rest(s);
         let (round, step) =
@@ -119,7 +120,7 @@ pub fn why(dir: &Path) -> Result<u8, LocalError> {
     };
     say!("{}: {name}", style::strong(s.run.as_str()));
     if !at_work && !show::is_at_rest(&s) {
-        let was = |l: &SiteStatus| format!("{} was {}", l.site, show::state(l.state));
+        let was = |l: &SiteStatus| format!("{} was {}", l.site, show::state_of(&s, l));
         let sites: Vec<String> = s.status.sites.iter().map(was).collect();
         say!("  when its runner was last at work: {}; {}", s.status.message, sites.join(", "));
     } else {

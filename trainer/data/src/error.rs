@@ -206,6 +206,12 @@ impl DataError {
             let command = format!("coalition-trainer data prepare --out {} FILES…", shell::path(folder));
             return Self::NoDataset { folder: folder.to_owned(), command };
         }
+        let shard = |e: std::fs::DirEntry| e.path().extension().is_some_and(|x| x == "tokens");
+        if folder.read_dir().is_ok_and(|entries| entries.flatten().any(shard)) {
+            let reason = "the shards of a data set are there, and their index is not: restore it from a copy, or prepare the data \
+                          set again with `coalition-trainer data prepare`";
+            return Self::NotADataset { path: folder.join("dataset.json"), reason: reason.to_owned() };
+        }
         let mut out = folder.as_os_str().to_owned();
         out.push("-data");
         let command =

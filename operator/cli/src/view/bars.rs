@@ -105,11 +105,11 @@ mod tests {
     fn speed_and_time_left_stay_on_narrow_terminals() {
         let s: Snapshot = serde_json::from_value(serde_json::json!({
             "run": "quickstart", "runner": 1, "seconds": 60.0, "events": [], "spent": {},
-            "evaluations": [{"of": 0, "bitsPerByte": 7.527}],
+            "evaluations": [{"of": 0, "loss": "5.2", "bitsPerByte": "7.527"}],
             "measured": {"of": 0, "round": 0, "tokens": 0},
             "status": {
                 "phase": "Training", "reason": "RoundInProgress", "message": "", "head": null, "tokens": 1000, "budget": 4000,
-                "round": 12, "leftOut": 0, "loss": 5.123, "tokensPerSecond": 12500.0, "etaSeconds": 200, "sites": [],
+                "round": 12, "leftOut": 0, "loss": "5.123", "tokensPerSecond": "12500.0", "etaSeconds": 200, "sites": [],
                 "checkpoint": null, "restartsCharged": 0, "restartsInfrastructure": 0
             }
         }))

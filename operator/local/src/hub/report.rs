@@ -241,7 +241,7 @@ mod tests {
     fn a_site_that_is_down_on_request_says_what_starts_it() {
         let mut line: SiteStatus = serde_json::from_value(serde_json::json!({
             "site": "south", "state": "Training", "incarnation": 1, "attempt": 2, "workersReady": 2, "workers": 2, "step": 9,
-            "round": 3, "innerStep": 1, "innerSteps": 4, "loss": null, "tokensPerSecond": 10.0, "waitingFor": "",
+            "round": 3, "innerStep": 1, "innerSteps": 4, "loss": null, "tokensPerSecond": "10.0", "waitingFor": "",
             "next": "offers", "missed": 0
         }))
         .unwrap();
