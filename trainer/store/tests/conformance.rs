@@ -192,7 +192,7 @@ async fn a_store_that_cannot_be_opened_or_reached_says_so() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("file"), "x").unwrap();
     let e = Store::open(&Location::Folder(dir.path().join("file"))).unwrap_err();
-    assert!(matches!(e, StoreError::BadLocation { .. }) && e.exit_code() == 75, "{e}");
+    assert!(matches!(e, StoreError::BadLocation { .. }) && e.exit_code() == 64, "{e}");
 
     // A port that was free a moment ago: nobody listens.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -221,7 +221,7 @@ async fn wrong_credentials_are_denied_and_a_missing_bucket_is_named() {
     let s = Store::open(&Location::S3(wrong)).unwrap();
     for e in [s.put_new("a", "x").await.unwrap_err(), s.get("a", 1).await.unwrap_err(), s.list("a").await.unwrap_err()]
     {
-        assert!(matches!(e, StoreError::Denied { .. }) && e.exit_code() == 64, "{e}");
+        assert!(matches!(e, StoreError::Denied { .. }) && e.exit_code() == 75, "{e}");
         assert!(!e.to_string().contains("not the secret"), "{e}");
     }
     let s = Store::open(&Location::S3(S3 { bucket: "no-such-bucket".to_owned(), ..s3 })).unwrap();
