@@ -23,6 +23,7 @@ pub mod schema;
 pub mod site;
 pub mod site_report;
 pub mod site_run;
+pub mod stand_in;
 pub mod training_run;
 pub mod validate;
 mod wire;

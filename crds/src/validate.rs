@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use kube::core::cel::{CompiledSchema, ErrorKind, Validator, apply_defaults, compile_schema};
 use serde_json::Value;
 
+use crate::stand_in::{self, Concern, pointer};
 use crate::{Problem, generate, schema};
 
 /// One kind's schema, and its rules ready to run.
@@ -44,33 +45,64 @@ pub fn complete(kind: &str, object: &Value) -> Value {
     apply_defaults(&k.schema, &object)
 }
 
+/// What was found in an object, and how far the look could go.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// Everything that is wrong, as far as it could be told.
+    pub problems: Vec<Problem>,
+    /// The object with defaults, and with stand-ins for fields whose type or bound is wrong.
+    pub stood: Value,
+    /// Those fields.
+    pub stand_ins: Vec<String>,
+    /// True if a rule spoke of such a field, so that it must be asked again once that is mended.
+    pub partial: bool,
+}
+
 /// Everything that speaks against creating `object`, or against replacing `old` by it.
-///
-/// Rules run only once types and bounds are right, as their messages would be about consequences otherwise.
 pub fn check(kind: &str, object: &Value, old: Option<&Value>) -> Vec<Problem> {
+    look(kind, object, old).problems
+}
+
+/// The same, with what later checks need.
+///
+/// Rules run with stand-ins for what has not the right type or bound: their messages would be about consequences otherwise.
+pub fn look(kind: &str, object: &Value, old: Option<&Value>) -> Checked {
     let Some(k) = kinds().iter().find(|k| k.name == kind) else {
         let all = known_kinds();
         let way_out = match schema::nearest(kind, &all) {
             Some(meant) => format!("Did you mean {meant}?"),
             None => format!("Use one of {}.", all.join(", ")),
         };
-        return vec![Problem::new("kind", kind, "is not a kind that this version knows", way_out)];
+        let problems = vec![Problem::new("kind", kind, "is not a kind that this version knows", way_out)];
+        return Checked { problems, stood: object.clone(), ..Checked::default() };
     };
-    let object = body(&complete(kind, object));
+    let mut stood = complete(kind, object);
+    let mut problems = schema::check(&k.schema, &body(&stood), "");
+    let stand_ins = stand_in::fill(kind, &mut stood, &problems);
+    let object = body(&stood);
     let old = old.map(|o| body(&complete(kind, o)));
-    let problems = schema::check(&k.schema, &object, "");
-    if !problems.is_empty() {
-        return problems;
+    let mut partial = false;
+    for p in broken_rules(k, &object, old.as_ref(), problems.is_empty()) {
+        match stand_in::concern(&stand_ins, &p.field, &p.bound) {
+            Concern::None => problems.push(p),
+            Concern::Same => {}
+            Concern::Mentions => partial = true,
+        }
     }
+    Checked { problems, stood, stand_ins, partial }
+}
+
+/// What the rules say of an object that has the right form. `whole` says that nothing stands in for anything.
+fn broken_rules(k: &Kind, object: &Value, old: Option<&Value>, whole: bool) -> Vec<Problem> {
     let validator = Validator::new();
-    let Err(errors) = validator.validate_compiled(&k.rules, &object, old.as_ref()) else { return Vec::new() };
+    let Err(errors) = validator.validate_compiled(&k.rules, object, old) else { return Vec::new() };
     // What another rule refuses can stop one from being evaluated, such as an amount that no integer holds.
-    let refused = errors.iter().any(|e| e.kind == ErrorKind::ValidationFailure);
+    let refused = !whole || errors.iter().any(|e| e.kind == ErrorKind::ValidationFailure);
     errors
         .into_iter()
         .filter(|e| !refused || e.kind == ErrorKind::ValidationFailure)
         .map(|e| {
-            let value = object.pointer(&pointer(&e.field_path)).filter(|v| !v.is_object() && !v.is_array());
+            let value = object.pointer(&pointer(&e.field_path, false)).filter(|v| !v.is_object() && !v.is_array());
             let plain = value.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default();
             let value = value.map(ToString::to_string).unwrap_or_default();
             match e.kind {
@@ -99,10 +131,4 @@ fn body(object: &Value) -> Value {
         }
     }
     object
-}
-
-/// `spec.rules[0].action` as a JSON pointer.
-fn pointer(path: &str) -> String {
-    let parts = path.split(['.', '[']).filter(|p| !p.is_empty()).map(|p| p.trim_end_matches(']'));
-    parts.fold(String::new(), |out, p| format!("{out}/{p}"))
 }

@@ -64,7 +64,7 @@ fn json_is_read_as_well() {
 #[case::twice(
     "batchTokens: ",
     "batchTokens: 1k\n    batchTokens: ",
-    "spec.training.batchTokens: the file is not valid YAML at column 5: duplicate"
+    "spec.training.batchTokens: stands twice: on line 31 and on line 32. Remove one of the two."
 )]
 #[case::nan("lr: 3.0e-3", "lr: .nan", "spec.training.optimizer.lr: \".nan\": must be a finite number")]
 #[case::infinite("lr: 3.0e-3", "lr: .inf", "must be a finite number")]

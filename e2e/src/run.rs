@@ -40,7 +40,7 @@ impl Run {
         self.root.join("run")
     }
 
-    /// The dataset's folder.
+    /// The data set's folder.
     pub fn data(&self) -> &Path {
         &self.data
     }

@@ -63,7 +63,7 @@ impl RunDir {
         self.0.join("hub/history").join(format!("{seq:08}.json")).is_file()
     }
 
-    /// The samples that the run draws from the dataset in `data`, as its genesis record says.
+    /// The samples that the run draws from the data set in `data`, as its genesis record says.
     pub fn samples(&self, data: &Path) -> Result<Samples> {
         let view = self.view()?;
         let genesis = view.genesis();

@@ -36,7 +36,7 @@ pub fn write(folder: &Path, bytes: usize, seed: u64) -> Result<()> {
     Ok(())
 }
 
-/// A dataset of such text below `folder`; its folder is returned.
+/// A data set of such text below `folder`; its folder is returned.
 pub fn dataset(folder: &Path, bytes: usize, seed: u64) -> Result<PathBuf> {
     let text = folder.join("text");
     write(&text, bytes, seed)?;

@@ -46,7 +46,7 @@ fn a_wrong_manifest_is_refused(#[case] from: &str, #[case] to: &str, #[case] wor
 #[case::no_such_site(&["--kill", "nosuchsite@5"], 2, &["--kill nosuchsite@5", "north, south"])]
 #[case::no_such_step(&["--kill", "north@129"], 2, &["--kill north@129", "128 inner steps", "65536 / 512"])]
 #[case::no_such_mixture(&["--data", "txt=@/data"], 2, &["--data txt=", "names \"text\"", "--data text=DIR"])]
-#[case::no_data(&["--data", "text=@/nowhere"], 65, &["nowhere/dataset.json", "data prepare"])]
+#[case::no_data(&["--data", "text=@/nowhere"], 65, &["nowhere", "no such folder", "data prepare --out"])]
 #[case::folder_is_a_file(&["--dir", "@/small.yaml"], 73, &["small.yaml", "not a folder", "--dir"])]
 #[case::folder_below_a_file(&["--dir", "@/small.yaml/run"], 73, &["small.yaml is not a folder", "--dir"])]
 #[case::no_trainer(&["--trainer", "@/nowhere"], 71, &["nowhere", "no such file", "--trainer"])]

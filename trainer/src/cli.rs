@@ -45,8 +45,8 @@ pub enum Command {
     Data(Data),
     /// Write text from a run checkpoint.
     #[command(after_help = "Examples:
-  coalition-trainer generate --store file:///srv/north --run quickstart --data ./data --prompt 'fn main() {'
-  coalition-trainer generate --store file:///srv/north --run quickstart --seq 57 --data ./data --temperature 0")]
+  coalition-trainer generate --store .coalition/mine/sites/north/store --run mine --data text --prompt 'fn main() {'
+  coalition-trainer generate --store s3://BUCKET/PREFIX --run mine --seq 57 --data text --temperature 0")]
     Generate(Generate),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  coalition-trainer completion bash > /etc/bash_completion.d/coalition-trainer")]
@@ -132,8 +132,8 @@ pub struct Prepare {
 /// What to write, and from which checkpoint.
 #[derive(Debug, Args)]
 pub struct Generate {
-    /// The store with the run checkpoint, `file:///DIR` or `s3://BUCKET/PREFIX`.
-    #[arg(long, value_name = "URL")]
+    /// The store with the run checkpoint: a folder (of a local run STATE/sites/SITE/store) or `s3://BUCKET/PREFIX`.
+    #[arg(long, value_name = "DIR|URL")]
     pub store: String,
     /// The run.
     #[arg(long)]

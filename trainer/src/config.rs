@@ -53,6 +53,9 @@ pub struct TestSwitches {
     /// Sleeps so many milliseconds after every inner step, so that a test can kill at a chosen step of a tiny model.
     #[serde(default)]
     pub step_pause_millis: u64,
+    /// After so many milliseconds without a sign of life a worker counts as hung; absent: ten minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hang_millis: Option<u64>,
     /// Flips a bit of the outer state once, as failing memory would.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flip: Option<Flip>,

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use coalition_protocol::Seq;
-use coalition_protocol::messages::{ErrorReply, ExitReport, JoinReply, JoinRequest, Permit, TrainerReport, ViewReply};
+use coalition_protocol::messages::{
+    ErrorReply, ExitReport, JoinReply, JoinRequest, Permit, PermitRequest, TrainerReport, ViewReply,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -84,12 +86,6 @@ pub struct Gateway {
     bearer: String,
 }
 
-#[derive(Serialize)]
-struct PermitRequest<'a> {
-    worker: u32,
-    process: &'a str,
-}
-
 impl Gateway {
     /// A client for the gateway of this configuration.
     pub fn new(config: &WorkerConfig) -> Result<Self, Failure> {
@@ -166,8 +162,8 @@ impl Gateway {
     }
 
     /// Renews the run permit.
-    pub fn permit(&self, worker: u32, process: &str) -> Result<Permit, GatewayError> {
-        self.post("/v1/permit", &PermitRequest { worker, process }, CALL)
+    pub fn permit(&self, request: &PermitRequest) -> Result<Permit, GatewayError> {
+        self.post("/v1/permit", request, CALL)
     }
 }
 

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Generate;
 use crate::failure::{Failure, Stop};
+use crate::stores;
 
 /// A model configuration has some thirty short fields.
 const LARGEST_CONFIG: u64 = 1 << 20;
@@ -40,8 +41,9 @@ pub fn generate(args: Generate) -> Result<u8, Failure> {
     {
         // Opening a store makes its folder; a mistyped name shall leave nothing behind.
         return Err(bad(format!(
-            "--store {}: there is no such folder: name a site's store, the folder above `runs`",
-            args.store
+            "--store {}: there is no such folder: name a site's store, the folder above `runs`; {}",
+            args.store,
+            stores::near(folder)
         )));
     }
     let store = BlockingStore::open(&location)?;
@@ -50,9 +52,7 @@ pub fn generate(args: Generate) -> Result<u8, Failure> {
     let seq = match args.seq.map(Seq) {
         Some(s) if known.contains(&s) => s,
         Some(s) => return Err(bad(format!("--seq {s}: {} holds run checkpoints of records: {}", args.store, list()))),
-        None => *known
-            .last()
-            .ok_or_else(|| bad(format!("{} holds no run checkpoint of run {run}: train it first", args.store)))?,
+        None => *known.last().ok_or_else(|| bad(none_of(&run, &args.store, &location, &store)))?,
     };
     let config = model(&store, &run, seq)?;
     let dataset = Dataset::open(&args.data, Verify::Sizes)?;
@@ -113,6 +113,17 @@ pub fn generate(args: Generate) -> Result<u8, Failure> {
     bar.finish_and_clear();
     write(b"\n");
     Ok(exit::FINISHED)
+}
+
+/// What to say of a store without a checkpoint of the run: what it has, or where stores are, if it is none.
+fn none_of(run: &RunId, name: &str, location: &Location, store: &BlockingStore) -> String {
+    let instead = match location {
+        Location::Folder(folder) if !folder.join("runs").is_dir() => {
+            format!("it is no site's store, the folder above `runs`; {}", stores::near(folder))
+        }
+        _ => stores::runs(store),
+    };
+    format!("{name} holds no run checkpoint of run {run}: {instead}")
 }
 
 /// What a person should know of a text that grows beyond what the model looks back at.

@@ -1,4 +1,5 @@
 //! coalition-trainer: supervisor, worker, data preparation and generation. Each command is a file; this one only chooses.
+mod alive;
 mod cli;
 mod config;
 mod events;
@@ -9,6 +10,7 @@ mod once;
 mod out;
 mod prepare;
 mod signals;
+mod stores;
 mod supervisor;
 mod worker;
 
@@ -16,6 +18,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command, Data};
@@ -37,9 +40,7 @@ fn main() -> ExitCode {
         Command::Data(Data::Verify { folder }) => prepare::verify(&folder),
         Command::Generate(g) => generate::generate(g),
         Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "coalition-trainer", &mut script);
-            out::bytes(&script);
+            out::bytes(completion(shell).as_bytes());
             Ok(0)
         }
     };
@@ -50,4 +51,12 @@ fn main() -> ExitCode {
             ExitCode::from(f.code)
         }
     }
+}
+
+/// The completion script. For a program with `-` in its name clap_complete 4.6 writes bash branches that are never taken: their
+/// names have `__subcmd__` where the names that lead to them have `__`.
+fn completion(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "coalition-trainer", &mut script);
+    String::from_utf8_lossy(&script).replace("coalition__subcmd__trainer", "coalition__trainer")
 }

@@ -52,9 +52,17 @@ fn bad_input_is_told_with_field_value_and_bound() {
     refused(
         &["generate", "--store", &format!("file://{empty}"), "--run", "r", "--data", "/nowhere"],
         exit::CONFIG,
-        &["holds no run checkpoint of run r"],
+        &["holds no run checkpoint of run r", "it is no site's store", "STATE/sites/SITE/store"],
     );
-    refused(&["data", "verify", &empty], exit::DATA, &["dataset.json"]);
+    let nowhere = path("no where");
+    let prepare = format!("`coalition-trainer data prepare --out '{nowhere}' FILES…` makes a data set there");
+    refused(&["data", "verify", &nowhere], exit::DATA, &["there is no such folder", &prepare]);
+    let sources = path("sources");
+    std::fs::create_dir(&sources).unwrap();
+    std::fs::write(dir.path().join("sources/a.txt"), "text").unwrap();
+    let prepare = format!("`coalition-trainer data prepare --out {sources}-data {sources}` makes a data set of it");
+    refused(&["data", "verify", &sources], exit::DATA, &["is no data set", "no dataset.json", &prepare]);
+    refused(&["data", "verify", &path("sources/a.txt")], exit::DATA, &["is no data set", "a.txt-data"]);
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub enum Reason {
     ArithmeticDisagreement,
     /// A member is silent.
     SiteSilent,
+    /// A member is heard, but its gang does nothing or its store takes nothing.
+    SiteHindered,
     /// Members do not reach each other.
     PeersUnreachable,
     /// Nobody left has what the newest commit needs.
@@ -137,7 +139,7 @@ impl Standard {
     pub const fn of(phase: Phase, reason: Reason) -> Self {
         let (ready, reconciling, stalled) = match (phase, reason) {
             // It trains: the sites that are left go on.
-            (Phase::FailingOver, Reason::SiteSilent) => (true, true, false),
+            (Phase::FailingOver, Reason::SiteSilent | Reason::SiteHindered) => (true, true, false),
             // Nothing is trained until somebody comes back, or others take their place. Or it starts, saves, waits for sites.
             (Phase::Queued | Phase::Starting | Phase::FailingOver | Phase::Suspending, _) => (false, true, false),
             // Suspended by annotation, it is not as the spec asks, and only who took that decision can take it back.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::names::{API_VERSION, GROUP, LABEL_PATTERN, VERSION};
-use crate::{CheckpointPolicy, Problem, TrainingRun, schema, validate};
+use crate::{CheckpointPolicy, Problem, TrainingRun, schema, stand_in, validate};
 use yaml::Document;
 
 /// The largest file read: an object may take 64 KiB, a manifest some of them.
@@ -51,6 +51,25 @@ impl Objects {
     pub fn line(&self, object: &str, field: &str) -> Option<u64> {
         self.places.iter().find(|(name, _)| name == object).and_then(|(_, d)| d.line(field))
     }
+
+    /// Takes an object of a kind that people write, if it has its form.
+    fn take(&mut self, kind: &str, value: &Value) -> Result<(), String> {
+        match kind {
+            "TrainingRun" => typed(value).map(|o| self.runs.push(o)),
+            "CheckpointPolicy" => typed(value).map(|o| self.policies.push(o)),
+            _ => Err(String::new()),
+        }
+    }
+
+    /// The number or word that stands in `field` of an object, as it was written.
+    pub fn written(&self, object: &str, field: &str) -> Option<String> {
+        let (_, document) = self.places.iter().find(|(name, _)| name == object)?;
+        match document.value.pointer(&stand_in::pointer(field, false))? {
+            Value::String(word) => Some(word.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// A manifest with mistakes: what is wrong, and what could be read all the same.
@@ -60,8 +79,11 @@ pub struct Examined {
     pub objects: Objects,
     /// Everything that is wrong, ordered by line.
     pub problems: Vec<Problem>,
-    /// True if something has not the form of its kind, so that it is not among the objects.
+    /// True if there may be more: something has not the form of its kind, so that it is not among the objects, or a rule
+    /// depends on what is wrong.
     pub partial: bool,
+    /// Fields of objects, such as `TrainingRun/quickstart`, that hold a stand-in instead of what is wrong in the file.
+    pub stand_ins: Vec<(String, Vec<String>)>,
 }
 
 /// Reads a manifest. Errors hold everything that is wrong, ordered by line.
@@ -112,7 +134,7 @@ pub fn examine(text: &str) -> Examined {
 }
 
 fn add(examined: &mut Examined, document: Document) {
-    let Examined { objects, problems, partial } = examined;
+    let Examined { objects, problems, partial, stand_ins } = examined;
     let text = |path: &str| document.value.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let kind = text("/kind");
     let name = text("/metadata/name");
@@ -156,7 +178,10 @@ fn add(examined: &mut Examined, document: Document) {
         return objects.others.push(object);
     }
     let mut found = metadata(&document.value);
-    found.extend(validate::check(&kind, &document.value, None));
+    let checked = validate::look(&kind, &document.value, None);
+    *partial |= checked.partial;
+    found.extend(checked.problems);
+    found.extend(document.twice.iter().cloned());
     if objects.places.iter().any(|(other, _)| *other == object) {
         found.push(Problem::new(
             "metadata.name",
@@ -165,12 +190,12 @@ fn add(examined: &mut Examined, document: Document) {
             "Rename one.",
         ));
     }
-    let complete = validate::complete(&kind, &document.value);
-    let typed = match kind.as_str() {
-        "TrainingRun" => typed(&complete).map(|o| objects.runs.push(o)),
-        "CheckpointPolicy" => typed(&complete).map(|o| objects.policies.push(o)),
-        _ => Err(String::new()),
-    };
+    // With its own values if they have the right types: later checks know better what to say of them.
+    let mut stood = Vec::new();
+    let typed = objects.take(&kind, &validate::complete(&kind, &document.value)).or_else(|e| {
+        stood = checked.stand_ins;
+        if stood.is_empty() { Err(e) } else { objects.take(&kind, &checked.stood) }
+    });
     if let Err(e) = typed {
         *partial = true;
         if found.is_empty() {
@@ -179,6 +204,7 @@ fn add(examined: &mut Examined, document: Document) {
         }
     }
     found.into_iter().for_each(&mut tell);
+    stand_ins.push((object.clone(), stood));
     objects.places.push((object, document));
 }
 

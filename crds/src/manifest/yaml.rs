@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
-use serde_saphyr::options::NonFiniteFloatPolicy;
+use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 use serde_saphyr::{MessageFormatter, Spanned, UserMessageFormatter, options};
 
 use super::place;
@@ -17,6 +17,8 @@ use crate::schema::join;
 pub(super) struct Document {
     /// Its value.
     pub(super) value: Value,
+    /// Fields that the document has twice; the first of them counts.
+    pub(super) twice: Vec<Problem>,
     lines: BTreeMap<String, u64>,
 }
 
@@ -40,7 +42,12 @@ impl Document {
 /// The documents of a file; empty ones are skipped.
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
     // A number that is not finite has no JSON form: as a string it meets a message that names its field.
-    let options = options! { with_snippet: false, non_finite_float_policy: NonFiniteFloatPolicy::AsString };
+    // Keys that stand twice come through, so that both lines can be told, and everything else as well.
+    let options = options! {
+        with_snippet: false,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+    };
     let nodes: Vec<Spanned<Node>> = serde_saphyr::from_multiple_with_options(text, options).map_err(|e| {
         let place = e.location().filter(|l| l.line() > 0);
         let line = place.map(|l| l.line());
@@ -55,10 +62,10 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Vec<Problem>> {
     Ok(nodes
         .into_iter()
         .map(|n| {
-            let mut lines = BTreeMap::new();
+            let mut document = Document { value: Value::Null, twice: Vec::new(), lines: BTreeMap::new() };
             let line = n.referenced.line();
-            let value = n.value.into_value("", line, &mut lines);
-            Document { value, lines }
+            document.value = n.value.into_value("", line, &mut document);
+            document
         })
         .collect())
 }
@@ -71,20 +78,28 @@ enum Node {
 }
 
 impl Node {
-    fn into_value(self, path: &str, line: u64, lines: &mut BTreeMap<String, u64>) -> Value {
-        lines.insert(path.to_owned(), line);
+    /// Its value; its lines, and what stands twice in it, go into `document`.
+    fn into_value(self, path: &str, line: u64, document: &mut Document) -> Value {
+        document.lines.insert(path.to_owned(), line);
         match self {
             Self::Scalar(v) => v,
             Self::List(items) => items
                 .into_iter()
                 .enumerate()
-                .map(|(i, n)| n.value.into_value(&format!("{path}[{i}]"), n.referenced.line(), lines))
+                .map(|(i, n)| n.value.into_value(&format!("{path}[{i}]"), n.referenced.line(), document))
                 .collect(),
             Self::Mapping(entries) => {
                 let mut map = Map::new();
                 for (key, n) in entries {
                     // The key's line, not the value's: a mapping's value begins on the next line.
-                    let value = n.value.into_value(&join(path, &key.value), key.referenced.line(), lines);
+                    let (at, line) = (join(path, &key.value), key.referenced.line());
+                    if map.contains_key(&key.value) {
+                        let first = document.lines.get(&at).map_or_else(String::new, ToString::to_string);
+                        let bound = format!("stands twice: on line {first} and on line {line}");
+                        document.twice.push(Problem::new(at, "", bound, "Remove one of the two."));
+                        continue;
+                    }
+                    let value = n.value.into_value(&at, line, document);
                     map.insert(key.value, value);
                 }
                 Value::Object(map)

@@ -128,6 +128,7 @@ pub fn site_report(members: usize) -> SiteReport {
             last_failure: failures.last().cloned(),
             failures,
             stopped: true,
+            still_seconds: EXACT,
         },
         progress: Progress {
             step: EXACT,

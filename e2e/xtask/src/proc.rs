@@ -11,12 +11,18 @@ use std::time::{Duration, Instant};
 pub fn show(cmd: &Command) -> String {
     std::iter::once(cmd.get_program())
         .chain(cmd.get_args())
-        .map(|part| {
-            let part = part.to_string_lossy();
-            if part.contains(' ') { format!("'{part}'") } else { part.into_owned() }
-        })
+        .map(|part| quoted(&part.to_string_lossy()))
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// A word as a shell reads it back: as it is, or in single quotes.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn ended(status: ExitStatus) -> String {

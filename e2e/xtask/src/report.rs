@@ -65,14 +65,21 @@ fn print_table(files: &[ResultFile]) {
             say::line(&line);
         }
         for row in &file.rows {
+            let pairs = pairs(&row.pairs);
             let notes: Vec<&str> =
-                [row.spread.as_str(), row.note.as_str()].into_iter().filter(|t| !t.is_empty()).collect();
+                [&row.spread, &pairs, &row.note].into_iter().map(String::as_str).filter(|t| !t.is_empty()).collect();
             if !notes.is_empty() {
                 say::line(&format!("   {}: {}", row.name, notes.join("; ")));
             }
         }
     }
     say::line(&format!("\n{} figures, {missed} bars missed", files.iter().map(|f| f.rows.len()).sum::<usize>()));
+}
+
+/// The ratio of each pair; empty if the file has none.
+fn pairs(ratios: &[f64]) -> String {
+    let list: Vec<String> = ratios.iter().map(|r| format!("{r:.3}")).collect();
+    if list.is_empty() { String::new() } else { format!("ratio of each pair {}", list.join(", ")) }
 }
 
 fn cells(row: &Row) -> [String; 7] {
@@ -121,6 +128,12 @@ mod tests {
         assert_eq!(number(1.5), "1.500");
         assert_eq!(number(4009.4), "4009");
         assert_eq!(number(0.0), "0");
+    }
+
+    #[test]
+    fn pairs_are_listed_where_the_file_has_them() {
+        assert_eq!(pairs(&[]), "");
+        assert_eq!(pairs(&[1.012_34, 0.998]), "ratio of each pair 1.012, 0.998");
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub struct Row {
     pub peer_name: Option<String>,
     /// Ours over the peer's: of paired rounds the median, as `spread` says.
     pub ratio: Option<f64>,
+    /// Ours over the peer's of each pair, in the order they were measured; empty without pairs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<f64>,
     /// How far the figures scatter, in words.
     pub spread: String,
     /// The bar, as `OP NUMBER` against `ours` or `OP NUMBER peer` against `ratio`; empty without one.
@@ -65,6 +68,7 @@ impl Row {
             peer: None,
             peer_name: None,
             ratio: None,
+            pairs: Vec::new(),
             spread: String::new(),
             bar: String::new(),
             holds: None,
@@ -77,6 +81,12 @@ impl Row {
         self.peer = Some(peer);
         self.peer_name = Some(name.to_owned());
         self.ratio = Some(ratio);
+        self
+    }
+
+    /// Adds the ratio of each pair.
+    pub fn pairs(mut self, pairs: Vec<f64>) -> Self {
+        self.pairs = pairs;
         self
     }
 

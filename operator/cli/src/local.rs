@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalition_local::{Ending, LocalError, RunOptions, Runner, Snapshot, exit_code, faults, manifest, stop};
+use coalition_local::{Ending, LocalError, RunOptions, Runner, Snapshot, exit_code, faults, manifest, paste, stop};
+use coalition_planner::status::Phase;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -105,6 +106,10 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
         let now = runner.setup().spec.training.tokens;
         note!("spec.training.tokens was {before}, is {now} now: the run goes on to the larger budget");
     }
+    let complete = runner.snapshot().borrow().status.phase == Phase::Complete;
+    if complete {
+        note!("It is complete already, so nothing is trained; more of it is a new run, under another metadata.name");
+    }
     for doubt in &runner.setup().warnings {
         note!("{} {doubt}", style::warning("warning:"));
     }
@@ -112,7 +117,11 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
     let by_lot = how.kill_every.map(|s| tokio::spawn(faults::kill_every(runner.clone(), Duration::from_secs(s))));
     let shown = runner.clone();
     let plain = how.plain;
-    let view = tokio::spawn(async move { view::follow(&shown, plain).await });
+    let view = tokio::spawn(async move {
+        if !complete {
+            view::follow(&shown, plain).await;
+        }
+    });
     let ended = tokio::select! {
         ended = runner.finished() => Some(ended),
         () = interrupted_twice(&mut interrupt, &mut terminate, &runner) => None,
@@ -125,7 +134,7 @@ async fn drive(options: RunOptions, how: How) -> Result<u8, LocalError> {
     let _ = view.await;
     let Some(ended) = ended else {
         runner.shut_down().await;
-        note!("Stopped at once. `kubectl-coalition resume {}` goes on.", options.dir.display());
+        note!("Stopped at once. `{}` goes on.", paste::command("resume", &options.dir));
         return Ok(exit_code::INTERRUPTED);
     };
     let ending = ended?;
@@ -209,10 +218,10 @@ fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
         let line = show::generate(&setup.trainer, &runner.layout().store(site), &s.run, c.seq, &setup.data);
         say!("Text from the newest checkpoint:\n  {line}");
     }
-    let dir = runner.layout().dir().display();
+    let resume = paste::command("resume", runner.layout().dir());
     match ending {
-        Ending::Suspended => say!("`kubectl-coalition resume {dir}` goes on exactly from here."),
-        Ending::Unsaved(_) => say!("`kubectl-coalition resume {dir}` goes on."),
+        Ending::Suspended => say!("`{resume}` goes on exactly from here."),
+        Ending::Unsaved(_) => say!("`{resume}` goes on."),
         Ending::Complete | Ending::Failed => {}
     }
 }

@@ -17,12 +17,7 @@ const TAIL: u64 = 4 << 20;
 
 /// Shows logs.
 pub fn logs(l: &Logs) -> Result<u8, LocalError> {
-    let layout = crate::find::layout(&l.dir)?;
-    let no_site = || LocalError::NoSite { site: l.site.clone(), sites: sites(&layout).join(", ") };
-    let site: SiteId = l.site.parse().map_err(|_| no_site())?;
-    if !layout.site(&site).is_dir() {
-        return Err(no_site());
-    }
+    let (layout, site) = crate::find::site("logs", &l.site, &l.dir)?;
     let mut open = Vec::new();
     let all = workers(&layout, &site);
     for worker in all.iter().copied().filter(|w| l.worker.is_none_or(|x| x == *w)) {
@@ -110,14 +105,28 @@ fn readable(line: &str) -> Option<String> {
     Some(format!("{at} {} {}", plain(&event), fields.join(" ")).trim().to_owned() + "\n")
 }
 
-/// Strings without quotes unless they need them; everything else as in JSON.
+/// Strings without quotes unless they need them, fractions with four significant digits; everything else as in JSON, where all
+/// digits stand (`-o json`).
 fn plain(value: &Value) -> String {
+    if let Some(x) = value.as_f64().filter(|x| value.is_f64() && x.is_finite()) {
+        return significant(x);
+    }
     match value.as_str() {
         Some(s) if !s.is_empty() && !s.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') => {
             s.to_owned()
         }
         _ => value.to_string(),
     }
+}
+
+/// A number with four significant digits, and no zeros behind them.
+fn significant(x: f64) -> String {
+    let magnitude = if x == 0.0 { 0 } else { x.abs().log10().floor() as i32 };
+    if !(-4..9).contains(&magnitude) {
+        return format!("{x:.3e}");
+    }
+    let text = format!("{x:.*}", (3 - magnitude).max(0) as usize);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// Sites of a state folder, by name.
@@ -138,7 +147,24 @@ fn workers(layout: &Layout, site: &SiteId) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::readable;
+    use super::{readable, significant};
+
+    #[test]
+    fn numbers_have_four_digits() {
+        for (x, text) in [
+            (0.123_456_789, "0.1235"),
+            (5.0, "5"),
+            (12_345.678, "12346"),
+            (0.000_3, "0.0003"),
+            (0.000_001_234_56, "1.235e-6"),
+            (-2.5, "-2.5"),
+            (0.0, "0"),
+        ] {
+            assert_eq!(significant(x), text);
+        }
+        let line = r#"{"event":"step","ms":1000,"gradientNorm":0.7312345678901234,"step":12}"#;
+        assert_eq!(readable(line).as_deref(), Some("1.000 s step gradientNorm=0.7312 step=12\n"));
+    }
 
     #[test]
     fn events_are_lines_for_people() {

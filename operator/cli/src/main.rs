@@ -16,6 +16,7 @@ mod view;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use coalition_local::exit_code;
 
 use args::{Cli, Command};
@@ -34,9 +35,7 @@ fn main() -> ExitCode {
         Command::Fault(f) => fault::fault(&f),
         Command::Validate(v) => validate::validate(&v),
         Command::Completion { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "kubectl-coalition", &mut script);
-            out::bytes(&script);
+            out::bytes(completion(shell).as_bytes());
             Ok(exit_code::OK)
         }
     };
@@ -47,4 +46,12 @@ fn main() -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
+}
+
+/// The completion script. For a program with `-` in its name clap_complete 4.6 writes bash branches that are never taken: their
+/// names have `__subcmd__` where the names that lead to them have `__`.
+fn completion(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "kubectl-coalition", &mut script);
+    String::from_utf8_lossy(&script).replace("kubectl__subcmd__coalition", "kubectl__coalition")
 }

@@ -3,8 +3,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use coalition_local::Snapshot;
+use coalition_local::paste::{path, quoted};
 use coalition_planner::status::{Phase, SiteState, SiteStatus};
 use coalition_protocol::{Real, RunId, Seq, SiteId};
+
+use crate::view::fit::{Part, fit};
 
 /// A count with a decimal suffix: 950, 4.2k, 1.05M.
 pub fn count(n: u64) -> String {
@@ -72,17 +75,8 @@ pub fn speed(x: Option<Real>) -> String {
 /// The command that writes text from a run checkpoint, whole, so that it can be pasted.
 pub fn generate(trainer: &Path, store: &Path, run: &RunId, seq: Seq, data: &Path) -> String {
     let store = quoted(&format!("file://{}", store.display()));
-    let (trainer, data) = (quoted(&trainer.display().to_string()), quoted(&data.display().to_string()));
+    let (trainer, data) = (path(trainer), path(data));
     format!("{trainer} generate --store {store} --run {run} --seq {seq} --data {data}")
-}
-
-/// A word as a shell reads it back: as it is, or in single quotes.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Committed share of the budget.
@@ -113,8 +107,13 @@ pub fn steps(s: &Snapshot, site: &SiteId) -> String {
     }
 }
 
+/// What a site is doing, in one word: down, if someone asked for that.
+pub fn state_of(s: &Snapshot, line: &SiteStatus) -> &'static str {
+    if s.down.contains_key(&line.site) { "down" } else { state(line.state) }
+}
+
 /// What a site is doing, in one word.
-pub fn state(s: SiteState) -> &'static str {
+fn state(s: SiteState) -> &'static str {
     match s {
         SiteState::Idle => "idle",
         SiteState::Starting => "starting",
@@ -129,33 +128,56 @@ pub fn state(s: SiteState) -> &'static str {
     }
 }
 
-/// One line for a site: state, round, step, loss, speed, what it waits for.
-pub fn site(line: &SiteStatus) -> String {
-    let mut out = format!("{:<10} {:<11}", line.site.as_str(), state(line.state));
-    if line.inner_steps > 0 {
-        let _ = write!(
-            out,
-            " round {:<3} step {:>3}/{:<3} loss {:<6} nats/token {:>15}",
-            line.round.0,
-            line.inner_step,
-            line.inner_steps,
-            loss(line.loss),
-            speed(line.tokens_per_second)
-        );
+/// One line for a site within `width` columns: state, round, step, loss, speed, what it waits for.
+pub fn site(s: &Snapshot, line: &SiteStatus, width: usize) -> String {
+    let state = state_of(s, line);
+    let mut parts = vec![Part::new(0, format!("{:<10} {state:<11}", line.site.as_str()))];
+    if let Some((round, step)) = place(s, line) {
+        parts.push(Part::new(2, format!("round {round:<3} step {step:>7}")));
+        parts.push(Part::new(4, format!("loss {:<6} nats/token", loss(line.loss))));
+        parts.push(Part::new(3, format!("{:>15}", speed(line.tokens_per_second))));
     }
     if !line.waiting_for.is_empty() {
-        let _ = write!(out, "  waits for {}", line.waiting_for);
+        parts.push(Part::new(1, format!("waits for {}", line.waiting_for)));
     }
-    out.trim_end().to_owned()
+    fit(&parts, width)
 }
 
-/// One line for the run.
-pub fn run(s: &Snapshot) -> String {
+/// The round that a site works on, and its step in it; none where it works on none. A site is in the round after the last one for
+/// an instant, in which there is nothing to do.
+pub fn place(s: &Snapshot, line: &SiteStatus) -> Option<(u64, String)> {
+    let over = matches!(s.status.phase, Phase::Finishing | Phase::Complete | Phase::Failed);
+    if line.inner_steps == 0 || (over && line.round > s.status.round) {
+        return None;
+    }
+    Some((line.round.0, format!("{}/{}", line.inner_step, line.inner_steps)))
+}
+
+/// The newest measurement on held-out text, with the round it is of.
+pub fn held_out(s: &Snapshot) -> Option<String> {
+    let (_, now) = bits(s)?;
+    let round = s.measured.map_or_else(String::new, |m| format!(" (round {})", m.round));
+    Some(format!("held-out {now:.3} bits/byte{round}"))
+}
+
+/// What the run is doing, or was when its runner was last at work.
+pub fn doing(s: &Snapshot, at_work: bool) -> String {
+    let phase = phase(s.status.phase);
+    if at_work || is_at_rest(s) { phase.to_owned() } else { format!("not running (was {phase})") }
+}
+
+/// True for a run that is over or saved: that no runner is at work is as it should be.
+pub const fn is_at_rest(s: &Snapshot) -> bool {
+    matches!(s.status.phase, Phase::Complete | Phase::Failed | Phase::Suspended)
+}
+
+/// One line for the run; `at_work` says whether its runner is.
+pub fn run(s: &Snapshot, at_work: bool) -> String {
     let status = &s.status;
     let mut out = format!(
         "{} {}: {} committed, {} of {} tokens ({} %)",
         s.run,
-        phase(status.phase),
+        doing(s, at_work),
         rounds(status.round.0),
         count(status.tokens),
         count(status.budget),
@@ -164,16 +186,21 @@ pub fn run(s: &Snapshot) -> String {
     if status.loss.is_some() {
         let _ = write!(out, ", loss {} nats/token", loss(status.loss));
     }
-    if let Some((_, now)) = bits(s) {
-        let _ = write!(out, ", held-out {now:.3} bits/byte");
+    if let Some(text) = held_out(s) {
+        let _ = write!(out, ", {text}");
     }
-    if status.tokens_per_second.is_some() {
-        let _ = write!(out, ", {}", speed(status.tokens_per_second));
-    }
-    if let Some(eta) = status.eta_seconds {
-        let _ = write!(out, ", {} left", duration(eta as f64));
+    if at_work {
+        for text in pace(s) {
+            let _ = write!(out, ", {text}");
+        }
     }
     out
+}
+
+/// Speed and time left.
+pub fn pace(s: &Snapshot) -> Vec<String> {
+    let eta = s.status.eta_seconds.map(|eta| format!("{} left", duration(eta as f64)));
+    s.status.tokens_per_second.map(|v| speed(Some(v))).into_iter().chain(eta).collect()
 }
 
 /// A number of rounds.
@@ -216,15 +243,6 @@ pub fn phase(p: Phase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_are_quoted_as_a_shell_reads_them() {
-        for (word, shown) in
-            [("/a/b-1.2", "/a/b-1.2"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$x", "'$x'"), ("", "''")]
-        {
-            assert_eq!(quoted(word), shown);
-        }
-    }
 
     #[test]
     fn numbers_are_short() {

@@ -2,35 +2,44 @@
 use std::path::Path;
 
 use coalition_local::lock::RunnerLock;
-use coalition_local::{Layout, LocalError, Snapshot, durable, exit_code};
-use coalition_planner::status::Phase;
+use coalition_local::{Layout, LocalError, Snapshot, durable, exit_code, paste};
+use coalition_planner::status::{Phase, SiteStatus};
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::args::{Output, Status};
-use crate::out::say;
+use crate::out::{note, say};
 use crate::show;
 use crate::style;
 
-fn read(layout: &Layout) -> Result<Snapshot, LocalError> {
+/// The last word of a runner on the run, and whether it is at work.
+fn read(layout: &Layout) -> Result<(Snapshot, bool), LocalError> {
     let (status, damage) = durable::read_or_absent(&layout.status())?;
+    let resume = paste::command("resume", layout.dir());
     let what = match damage {
-        Some(_) => "it is damaged, and only a view of the run: `kubectl-coalition resume` writes it anew",
-        None => "the run has not started yet: `kubectl-coalition resume` starts it",
+        Some(_) => format!("it is damaged, and only a view of the run: `{resume}` writes it anew"),
+        None => format!("the run has not started yet: `{resume}` starts it"),
     };
-    status.ok_or_else(|| LocalError::Input { path: layout.status(), what: what.to_owned() })
+    let s: Snapshot = status.ok_or_else(|| LocalError::Input { path: layout.status(), what })?;
+    let at_work = RunnerLock::is_held(layout);
+    if let Some(pid) = RunnerLock::holder(layout).filter(|pid| at_work && *pid != s.runner) {
+        let text =
+            format!("a runner has just started (process {pid}): what follows is the last word of the one before it");
+        note!("{}", style::warning(&text));
+    }
+    Ok((s, at_work))
 }
 
 /// Shows the status.
 pub fn status(s: &Status) -> Result<u8, LocalError> {
     let layout = crate::find::layout(&s.dir)?;
-    let snapshot = read(&layout)?;
+    let (snapshot, at_work) = read(&layout)?;
     let bug = |e: String| LocalError::Bug(e);
     match s.output {
         Output::Json => say!("{}", serde_json::to_string_pretty(&snapshot).map_err(|e| bug(e.to_string()))?),
         Output::Yaml => say!("{}", serde_saphyr::to_string(&snapshot).map_err(|e| bug(e.to_string()))?.trim_end()),
         wide => {
-            say!("{}", show::run(&snapshot));
-            say!("{}", sites(&snapshot, wide == Output::Wide));
+            say!("{}", show::run(&snapshot, at_work));
+            say!("{}", sites(&snapshot, at_work, wide == Output::Wide));
             if let Some(c) = &snapshot.status.checkpoint {
                 let copies: Vec<&str> = c.copies.iter().map(coalition_protocol::SiteId::as_str).collect();
                 say!(
@@ -44,24 +53,20 @@ pub fn status(s: &Status) -> Result<u8, LocalError> {
             if let Some((first, last)) = show::bits(&snapshot) {
                 say!("held-out: {first:.3} bits a byte before, {last:.3} {}", show::measured(&snapshot));
             }
-            at_work(&layout, &snapshot);
+            way_on(&layout, &snapshot, at_work);
         }
     }
     Ok(exit_code::OK)
 }
 
-fn over(s: &Snapshot) -> bool {
-    matches!(s.status.phase, Phase::Complete | Phase::Failed)
-}
-
-fn at_work(layout: &Layout, s: &Snapshot) {
-    if !RunnerLock::is_held(layout) && !over(s) {
-        let text = format!("no runner is at work: `kubectl-coalition resume {}` goes on", layout.dir().display());
+fn way_on(layout: &Layout, s: &Snapshot, at_work: bool) {
+    if !at_work && !matches!(s.status.phase, Phase::Complete | Phase::Failed) {
+        let text = format!("no runner is at work: `{}` goes on", paste::command("resume", layout.dir()));
         say!("{}", style::warning(&text));
     }
 }
 
-fn sites(s: &Snapshot, wide: bool) -> String {
+fn sites(s: &Snapshot, at_work: bool, wide: bool) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let mut header = vec!["SITE", "STATE", "WORKERS", "ROUND", "STEP", "LOSS (NATS/TOKEN)", "TOKENS/S", "WAITS FOR"];
@@ -70,15 +75,20 @@ fn sites(s: &Snapshot, wide: bool) -> String {
     }
     table.set_header(header);
     for l in &s.status.sites {
+        let state = show::state_of(s, l);
+        // Of a runner that is gone this is what was, and no speed.
+        let was = !at_work && !show::is_at_rest(s);
+        let (round, step) =
+            show::place(s, l).map_or(("-".to_owned(), "-".to_owned()), |(r, step)| (r.to_string(), step));
         let mut row = vec![
             l.site.to_string(),
-            show::state(l.state).to_owned(),
+            if was { format!("was {state}") } else { state.to_owned() },
             format!("{}/{}", l.workers_ready, l.workers),
-            l.round.to_string(),
-            if l.inner_steps == 0 { "-".to_owned() } else { format!("{}/{}", l.inner_step, l.inner_steps) },
+            round,
+            step,
             show::loss(l.loss),
-            show::rate(l.tokens_per_second),
-            if l.waiting_for.is_empty() { "-".to_owned() } else { l.waiting_for.clone() },
+            show::rate(l.tokens_per_second.filter(|_| at_work)),
+            if l.waiting_for.is_empty() || was { "-".to_owned() } else { l.waiting_for.clone() },
         ];
         if wide {
             let spent = s.spent.get(&l.site).copied().unwrap_or_default();
@@ -100,23 +110,22 @@ fn sites(s: &Snapshot, wide: bool) -> String {
 /// Says what is happening, why, and what comes next.
 pub fn why(dir: &Path) -> Result<u8, LocalError> {
     let layout = crate::find::layout(dir)?;
-    let s = read(&layout)?;
-    let name = format!("{} ({})", show::phase(s.status.phase), s.status.reason);
+    let (s, at_work) = read(&layout)?;
+    let name = format!("{} ({})", show::doing(&s, at_work), s.status.reason);
     let name = match s.status.phase {
         Phase::Stalled | Phase::Failed => style::error(&name),
         Phase::FailingOver => style::warning(&name),
+        _ if !at_work && !show::is_at_rest(&s) => style::warning(&name),
         _ => style::good(&name),
     };
     say!("{}: {name}", style::strong(s.run.as_str()));
-    say!("  {}", s.status.message);
-    for l in &s.status.sites {
-        say!("{} {}", style::strong(l.site.as_str()), show::phrase(l.state));
-        if !l.waiting_for.is_empty() {
-            say!("  waits for {}", l.waiting_for);
-        }
-        if !l.next.is_empty() {
-            say!("  next: {}", l.next);
-        }
+    if !at_work && !show::is_at_rest(&s) {
+        let was = |l: &SiteStatus| format!("{} was {}", l.site, show::state_of(&s, l));
+        let sites: Vec<String> = s.status.sites.iter().map(was).collect();
+        say!("  when its runner was last at work: {}; {}", s.status.message, sites.join(", "));
+    } else {
+        say!("  {}", s.status.message);
+        s.status.sites.iter().for_each(|l| why_site(&s, l));
     }
     if !s.events.is_empty() {
         say!("{}", style::faint("lately:"));
@@ -125,6 +134,18 @@ pub fn why(dir: &Path) -> Result<u8, LocalError> {
             say!("{}", if t.event.warning { style::warning(&text) } else { style::faint(&text) });
         }
     }
-    at_work(&layout, &s);
+    way_on(&layout, &s, at_work);
     Ok(exit_code::OK)
+}
+
+/// What a site is doing, what it waits for, and what comes next.
+fn why_site(s: &Snapshot, l: &SiteStatus) {
+    let phrase = if s.down.contains_key(&l.site) { "is down on request" } else { show::phrase(l.state) };
+    say!("{} {phrase}", style::strong(l.site.as_str()));
+    if !l.waiting_for.is_empty() {
+        say!("  waits for {}", l.waiting_for);
+    }
+    if !l.next.is_empty() {
+        say!("  next: {}", l.next);
+    }
 }

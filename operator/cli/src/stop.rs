@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use coalition_local::stop::Stop;
-use coalition_local::{LocalError, control, exit_code};
+use coalition_local::{LocalError, control, exit_code, paste};
 use coalition_planner::status::Phase;
 
 use crate::find;
@@ -18,7 +18,7 @@ pub fn stop(dir: &Path) -> Result<u8, LocalError> {
     }
     let last = asked.outcome()?;
     if last.status.phase == Phase::Suspended {
-        note!("Stopped. `kubectl-coalition resume {}` goes on exactly from here.", layout.dir().display());
+        note!("Stopped. `{}` goes on exactly from here.", paste::command("resume", layout.dir()));
     } else {
         note!("The run has ended: {}.", last.status.message);
     }

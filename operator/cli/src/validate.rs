@@ -4,7 +4,7 @@ use std::path::Path;
 
 use coalition_crds::Problem;
 use coalition_local::manifest::{PARTIAL, Resolved};
-use coalition_local::{LocalError, exit_code, manifest};
+use coalition_local::{LocalError, doubts, exit_code, manifest};
 use coalition_spec::memory;
 use coalition_spec::run::SiteTemplate;
 use comfy_table::{ContentArrangement, Table, presets};
@@ -35,6 +35,9 @@ pub fn validate(v: &Validate) -> Result<u8, LocalError> {
                 valid(r);
                 if output == Output::Wide {
                     sizes(r);
+                }
+                for doubt in doubts::of_manifest(&r.spec) {
+                    note!("{} with the pretended sites of `local`: {doubt}", style::warning("warning:"));
                 }
                 if let Some(told) = r.left_aside() {
                     say!("{}", style::faint(&told));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coalition_protocol::history::{Head, View};
 use coalition_protocol::keys::ContributionKey;
-use coalition_protocol::messages::{SiteRun, StoredCheckpoint};
+use coalition_protocol::messages::{STORE_FAILED, SiteRun, StoredCheckpoint};
 use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Digest, Epoch, Incarnation, Seq, SiteId, keys};
 use coalition_store::{Store, StoreError, contribution, opening};
@@ -73,11 +73,23 @@ pub struct Findings {
     pub problems: BTreeMap<String, String>,
 }
 
+/// A transfer that did not succeed.
+struct Failed {
+    /// How often in a row.
+    times: u32,
+    /// When it may be tried again.
+    again: Instant,
+    /// The last reason.
+    why: String,
+    /// True if it was the own store that did not take it.
+    own_store: bool,
+}
+
 #[derive(Default)]
 struct Work {
     stock: Stock,
     running: BTreeSet<String>,
-    failed: BTreeMap<String, (u32, Instant, String)>,
+    failed: BTreeMap<String, Failed>,
 }
 
 /// One site's courier. Dropping it stops its transfers.
@@ -152,12 +164,13 @@ impl Courier {
             }
             Err(e) => {
                 found.opened = input.opened;
-                found.problems.insert("StoreFailed".to_owned(), e.to_string());
+                found.problems.insert(STORE_FAILED.to_owned(), e.to_string());
                 return found;
             }
         }
         if let Err(e) = self.follow(&input.records).await {
-            found.problems.insert("HistoryNotMirrored".to_owned(), e.to_string());
+            let reason = if e.own_store() { STORE_FAILED } else { "HistoryNotMirrored" };
+            found.problems.insert(reason.to_owned(), e.to_string());
         }
         found.mirrored = self.mirrored;
         match self.compare(&run.nonce).await {
@@ -187,10 +200,13 @@ impl Courier {
             found.holds = wants::reportable(&view, input.applied, &w.stock);
             found.held = w.stock.contributions.iter().map(|(k, _)| k.clone()).collect();
             found.checkpoints = w.stock.checkpoints.values().cloned().collect();
-            if let Some((_, (_, _, why))) = w.failed.iter().next() {
-                let more = w.failed.len() - 1;
-                let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-                found.problems.insert("TransferFailed".to_owned(), format!("{why}{more}"));
+            for (reason, own_store) in [(STORE_FAILED, true), ("TransferFailed", false)] {
+                let failed: Vec<&Failed> = w.failed.values().filter(|f| f.own_store == own_store).collect();
+                if let Some(first) = failed.first() {
+                    let more = failed.len() - 1;
+                    let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+                    found.problems.entry(reason.to_owned()).or_insert_with(|| format!("{}{more}", first.why));
+                }
             }
         });
         found
@@ -236,7 +252,7 @@ impl Courier {
         let here = match contribution::list(&self.own, view.run()).await {
             Ok(here) => here,
             Err(e) => {
-                found.problems.insert("StoreFailed".to_owned(), e.to_string());
+                found.problems.insert(STORE_FAILED.to_owned(), e.to_string());
                 return;
             }
         };

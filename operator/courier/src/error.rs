@@ -81,3 +81,10 @@ pub enum CourierError {
     #[error(transparent)]
     Contribution(#[from] OuterError),
 }
+
+impl CourierError {
+    /// True if the own store does not take or give anything just now. A single damaged object is not that.
+    pub const fn own_store(&self) -> bool {
+        matches!(self, Self::Store(e) if e.is_out_of_service())
+    }
+}

@@ -2,6 +2,7 @@
 //! history. On a laptop these are files, in a cluster a `Gang` and a `SiteReport` object.
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coalition_protocol::Seq;
 use coalition_protocol::keys::ContributionKey;
@@ -60,6 +61,8 @@ pub trait SiteBackend: Send + Sync + 'static {
     fn gang(&self) -> impl Future<Output = Result<Versioned<GangState>, BackendError>> + Send;
     /// Makes `next` the gang's durable state if `seen` is still its version. False if it is not.
     fn swap_gang(&self, seen: u64, next: GangState) -> impl Future<Output = Result<bool, BackendError>> + Send;
+    /// A worker's process has done nothing for so long. Goes into the next report; nothing waits for it.
+    fn still(&self, worker: u32, process: &str, time: Duration);
     /// Merges the trainer's part into the site's report; returns once the report is durable at the hub. A part whose
     /// (attempt, counter) is not higher than one already merged changes nothing and is no error.
     fn report(&self, part: TrainerReport) -> impl Future<Output = Result<(), BackendError>> + Send;

@@ -216,6 +216,8 @@ impl GangState {
             last_failure: self.failures.last().cloned(),
             failures: self.failures.clone(),
             stopped: workers > 0 && (0..workers).all(|w| self.gone.get(&w).is_some_and(|g| g.left)),
+            // Of the moment: the site adds it.
+            still_seconds: 0,
         }
     }
 

@@ -6,7 +6,9 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use coalition_protocol::Seq;
-use coalition_protocol::messages::{ExitReport, JoinReply, JoinRequest, Permit, TrainerReport, ViewReply};
+use coalition_protocol::messages::{
+    ExitReport, JoinReply, JoinRequest, Permit, PermitRequest, TrainerReport, ViewReply,
+};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -137,13 +139,6 @@ pub(crate) async fn exit<B: SiteBackend>(
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct PermitRequest {
-    worker: u32,
-    process: String,
-}
-
 pub(crate) async fn permit<B: SiteBackend>(
     State(app): Shared<B>,
     Body(request): Body<PermitRequest>,
@@ -152,6 +147,7 @@ pub(crate) async fn permit<B: SiteBackend>(
         return Err(Refusal::BadRequest(format!("worker {} does not exist", request.worker)));
     }
     tracing::trace!(worker = request.worker, process = %request.process, "permit renewed");
+    app.backend.still(request.worker, &request.process, Duration::from_millis(request.still_millis));
     Ok(Json(orders::permit(&app.backend.snapshot())))
 }
 

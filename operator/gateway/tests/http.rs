@@ -123,6 +123,13 @@ async fn exits_get_orders_and_the_end_of_the_run_ends_everything() {
     let (_, p) = c.post("/v1/exit", &exit("a", 137)).await;
     assert_eq!(p, json!({"orders": "restart"}));
     assert_eq!(c.post("/v1/permit", &json!({"worker": 0, "process": "b"})).await.1, json!({"orders": "restart"}));
+    assert_eq!(backend.still(0), Some(("b".to_owned(), Duration::ZERO)));
+    c.post("/v1/permit", &json!({"worker": 0, "process": "b", "stillMillis": 61_000})).await;
+    assert_eq!(
+        backend.still(0),
+        Some(("b".to_owned(), Duration::from_secs(61))),
+        "what the supervisor saw is passed on"
+    );
     backend.end_run();
     let (_, p) = c.post("/v1/exit", &exit("b", 0)).await;
     let p: Permit = serde_json::from_value(p).expect("a permit");

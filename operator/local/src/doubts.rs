@@ -18,6 +18,19 @@ const CROWDED: u64 = 2;
 
 /// What of a run looks like a mistake and can be trained all the same, in sentences. `cores` of this machine run all its sites.
 pub(crate) fn doubts(spec: &RunSpec, sites: &BTreeMap<SiteId, Shape>, cores: u64) -> Vec<String> {
+    let mut out = selectors(spec, sites);
+    let threads: u64 = sites.values().map(|s| u64::from(s.workers) * u64::from(s.threads)).sum();
+    if threads > CROWDED.saturating_mul(cores) {
+        out.push(format!(
+            "cpuThreads × workers of all sites come to {threads} compute threads, this machine has {cores} cores: sites will \
+             wait for each other. Lower spec.siteTemplates[].cpuThreads or workers, or spec.sites.max"
+        ));
+    }
+    out
+}
+
+/// Selectors of templates that no site of the run has the labels for.
+fn selectors(spec: &RunSpec, sites: &BTreeMap<SiteId, Shape>) -> Vec<String> {
     let mut out = Vec::new();
     let names = || sites.keys().map(SiteId::as_str).collect::<Vec<_>>().join(", ");
     for (i, t) in spec.site_templates.iter().enumerate() {
@@ -31,14 +44,15 @@ pub(crate) fn doubts(spec: &RunSpec, sites: &BTreeMap<SiteId, Shape>, cores: u64
             ));
         }
     }
-    let threads: u64 = sites.values().map(|s| u64::from(s.workers) * u64::from(s.threads)).sum();
-    if threads > CROWDED.saturating_mul(cores) {
-        out.push(format!(
-            "cpuThreads × workers of all sites come to {threads} compute threads, this machine has {cores} cores: sites will \
-             wait for each other. Lower spec.siteTemplates[].cpuThreads or workers, or spec.sites.max"
-        ));
-    }
     out
+}
+
+/// What of a manifest `local` would warn of or refuse on any machine, in sentences: for whoever only looks at the manifest.
+pub fn of_manifest(spec: &RunSpec) -> Vec<String> {
+    match crate::setup::sites(spec) {
+        Ok(sites) => selectors(spec, &sites),
+        Err(what) => vec![what],
+    }
 }
 
 /// What the state of all sites takes must fit into this machine: parameters, moments and gradients of every worker, and the outer

@@ -1,6 +1,8 @@
 //! What can stop a local run from starting or going on, each with the way out and the exit code of the tool.
 use std::path::{Path, PathBuf};
 
+use crate::paste;
+
 /// Exit codes of `kubectl-coalition`, from sysexits.h, so that scripts can tell one cause from another.
 pub mod exit_code {
     /// Done.
@@ -40,8 +42,8 @@ pub enum LocalError {
     },
     /// The folder holds another run.
     #[error(
-        "{dir} holds a run whose {what} differs from the manifest's: that cannot change in a run. Give another --dir, or the \
-         manifest it was started with",
+        "{dir} holds a run with another {what}: that cannot change in a run. To go on with it, give the manifest it was started \
+         with; a new run needs another metadata.name, and another --dir if you name one",
         dir = dir.display()
     )]
     OtherRun {
@@ -106,15 +108,32 @@ pub enum LocalError {
         what: String,
     },
     /// Another runner holds the folder.
-    #[error("{dir} is in use by another runner (process {pid}): stop it first, or give another --dir", dir = dir.display())]
+    #[error(
+        "{dir} is in use by another runner (process {pid}): `{stop}` stops it; a second run needs another metadata.name, and \
+         another --dir if you name one",
+        dir = dir.display(),
+        stop = paste::command("stop", dir)
+    )]
     Busy {
         /// The state folder.
         dir: PathBuf,
         /// Its process.
         pid: String,
     },
+    /// Another runner works in the folder although this one has its lock.
+    #[error(
+        "record {seq} stands in {path} already: another runner appended it. This one gives way and has written nothing over it; \
+         what its sites did since the last round that counts is done again",
+        path = path.display()
+    )]
+    Rival {
+        /// The record's number.
+        seq: u64,
+        /// Its file.
+        path: PathBuf,
+    },
     /// No runner is at work there.
-    #[error("no runner is at work in {dir}: `kubectl-coalition resume {dir}` starts one", dir = dir.display())]
+    #[error("no runner is at work in {dir}: `{resume}` starts one", dir = dir.display(), resume = paste::command("resume", dir))]
     NotRunning {
         /// The state folder.
         dir: PathBuf,
@@ -128,8 +147,9 @@ pub enum LocalError {
     /// A runner was asked to stop, and was gone before it took the order.
     #[error(
         "the runner of {dir} was gone before it took the order to stop, so nothing was saved by it: {known}. \
-         `kubectl-coalition resume {dir}` goes on from there",
-        dir = dir.display()
+         `{resume}` goes on from there",
+        dir = dir.display(),
+        resume = paste::command("resume", dir)
     )]
     NotTaken {
         /// The state folder.
@@ -138,7 +158,11 @@ pub enum LocalError {
         known: String,
     },
     /// A runner took the order to stop, and ended before every site had saved.
-    #[error("{dir} is stopped, and not all of it is saved: {known}. `kubectl-coalition resume {dir}` goes on", dir = dir.display())]
+    #[error(
+        "{dir} is stopped, and not all of it is saved: {known}. `{resume}` goes on",
+        dir = dir.display(),
+        resume = paste::command("resume", dir)
+    )]
     NotSaved {
         /// The state folder.
         dir: PathBuf,
@@ -174,7 +198,9 @@ impl LocalError {
             Self::Argument { .. } => exit_code::USAGE,
             Self::Data { .. } => exit_code::DATA,
             Self::Input { .. } | Self::Damaged { .. } | Self::NoSite { .. } => exit_code::NO_INPUT,
-            Self::Busy { .. } | Self::NotRunning { .. } | Self::NotTaken { .. } => exit_code::UNAVAILABLE,
+            Self::Busy { .. } | Self::Rival { .. } | Self::NotRunning { .. } | Self::NotTaken { .. } => {
+                exit_code::UNAVAILABLE
+            }
             Self::NotSaved { .. } => exit_code::INTERRUPTED,
             Self::Bug(_) | Self::NoPower { .. } => exit_code::BUG,
             Self::Program { .. } => exit_code::NO_PROGRAM,

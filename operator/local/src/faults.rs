@@ -69,6 +69,7 @@ pub async fn kills(runner: Arc<Runner>, mut plans: Vec<KillPlan>) {
                 continue;
             }
             if let Some(seconds) = plan.return_after {
+                runner.comes_back(&plan.site);
                 let runner = runner.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -13,6 +13,7 @@ use rustix::fs::{Access, access};
 
 use crate::LocalError;
 use crate::faults::KillPlan;
+use crate::paste;
 use crate::setup::RunOptions;
 use crate::site::Shape;
 
@@ -94,6 +95,8 @@ pub(crate) fn data_folder(
     }
     tried.extend(before.map(Path::to_owned));
     tried.push(base.join(name));
+    // What is there without being a data set is likely the text to make one of: it stays.
+    let out = paste::path(&if base.join(name).exists() { base.join(format!("{name}-data")) } else { base.join(name) });
     match tried.iter().find(|p| holds(p)) {
         Some(found) => {
             text("the data set's folder", found)?;
@@ -102,8 +105,8 @@ pub(crate) fn data_folder(
         None => Err(LocalError::Data {
             name: name.to_owned(),
             what: format!(
-                "spec.data.mixture names it, and there is no data set in {}: make it with `coalition-trainer data prepare --out DIR \
-                 FILES`, then say where it lies with `--data {name}=DIR`",
+                "spec.data.mixture names it, and there is no data set in {}: `coalition-trainer data prepare --out {out} FILES…` makes \
+                 one of files and folders with text; then `--data {name}={out}` says where it lies",
                 tried
                     .iter()
                     .map(|p| absolute(p).map(|p| p.display().to_string()))

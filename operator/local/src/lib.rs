@@ -7,7 +7,7 @@
 
 pub mod clock;
 pub mod control;
-mod doubts;
+pub mod doubts;
 pub mod durable;
 pub mod error;
 pub mod faults;
@@ -16,6 +16,7 @@ mod inputs;
 pub mod layout;
 pub mod lock;
 pub mod manifest;
+pub mod paste;
 pub mod runner;
 pub mod setup;
 pub mod site;
@@ -23,7 +24,7 @@ pub mod stop;
 
 pub use error::{LocalError, exit_code};
 pub use faults::KillPlan;
-pub use hub::snapshot::{Measured, Snapshot, Spent, Steps, Told};
+pub use hub::snapshot::{Down, Measured, Snapshot, Spent, Steps, Told};
 pub use layout::Layout;
 pub use runner::{Ending, Runner};
 pub use setup::RunOptions;

@@ -1,6 +1,8 @@
 //! One runner in a folder at a time: an advisory lock that the kernel lets go of when the process dies, however it dies.
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -16,12 +18,30 @@ const TRIES: (u32, Duration) = (5, Duration::from_millis(20));
 /// The lock, held as long as this lives.
 #[derive(Debug)]
 pub struct RunnerLock {
-    _file: File,
+    layout: Layout,
+    file: Mutex<File>,
 }
 
 impl RunnerLock {
     /// Takes the lock, or says who has it.
     pub fn take(layout: &Layout) -> Result<Self, LocalError> {
+        Ok(Self { layout: layout.clone(), file: Mutex::new(Self::lock(layout)?) })
+    }
+
+    /// Makes sure that the lock is still the folder's: someone may have removed its file, and then another runner could take
+    /// a new one. Takes it again if nobody has; an error if another runner has it now: then this one must give way.
+    pub fn keep(&self) -> Result<(), LocalError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = |m: std::fs::Metadata| (m.dev(), m.ino());
+        let ours = file.metadata().map(number).ok();
+        if ours.is_none() || ours != std::fs::metadata(self.layout.lock()).map(number).ok() {
+            *file = Self::lock(&self.layout)?;
+            tracing::warn!("the lock's file was removed: it was taken again");
+        }
+        Ok(())
+    }
+
+    fn lock(layout: &Layout) -> Result<File, LocalError> {
         let path = layout.lock();
         let mut file = OpenOptions::new()
             .read(true)
@@ -44,7 +64,7 @@ impl RunnerLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|e| LocalError::write(&path, &e))?;
-        Ok(Self { _file: file })
+        Ok(file)
     }
 
     /// The process that took the lock last, whether it lives or not: while it is held, one that starts may not have written
@@ -85,5 +105,21 @@ mod tests {
         assert!(RunnerLock::take(&layout).is_err(), "a runner is not waited for");
         drop(held);
         assert!(!RunnerLock::is_held(&layout));
+    }
+
+    #[test]
+    fn a_lock_whose_file_was_removed_is_taken_again_or_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path()).unwrap();
+        let first = RunnerLock::take(&layout).unwrap();
+        first.keep().unwrap();
+        std::fs::remove_file(layout.lock()).unwrap();
+        first.keep().unwrap();
+        assert!(RunnerLock::take(&layout).is_err(), "it is held again");
+        std::fs::remove_file(layout.lock()).unwrap();
+        let second = RunnerLock::take(&layout).unwrap();
+        let lost = first.keep().unwrap_err().to_string();
+        assert!(lost.contains("in use by another runner"), "{lost}");
+        second.keep().unwrap();
     }
 }

@@ -1,10 +1,11 @@
 //! From a manifest file to a resolved run, with every problem in one form: line, object, field, value, bound, way out.
 use std::path::Path;
 
+use coalition_crds::stand_in::{self, Concern};
 use coalition_crds::{Problem, TrainingRun, manifest, names};
 use coalition_planner::resolve::{Unresolved, resolve};
 use coalition_protocol::RunId;
-use coalition_spec::RunSpec;
+use coalition_spec::{RunSpec, tokens};
 
 use crate::LocalError;
 
@@ -62,13 +63,16 @@ pub const PARTIAL: &str = "further checks follow once this is mended";
 /// Everything that is wrong with a manifest, or the runs in it. What the API would refuse and what could not be trained are
 /// told together; where both speak of one field the second stands, as it knows which numbers to use instead.
 pub fn check(text: &str) -> Result<Vec<Resolved>, Refused> {
-    let manifest::Examined { objects, mut problems, mut partial } = manifest::examine(text);
+    let manifest::Examined { objects, mut problems, mut partial, stand_ins } = manifest::examine(text);
     let mut runs = Vec::new();
     for run in &objects.runs {
         let object = format!("TrainingRun/{}", run.metadata.name.as_deref().unwrap_or("?"));
         let place = |p: coalition_spec::Problem| {
             let line = objects.line(&object, &p.field);
-            Problem { field: p.field, value: p.value, bound: p.bound, way_out: p.way_out, ..Problem::default() }
+            // An amount as it was written, not as this program would: 2000, not 2k.
+            let same = |written: &String| tokens::parse(written).is_ok_and(|n| tokens::parse(&p.value).ok() == Some(n));
+            let value = objects.written(&object, &p.field).filter(same).unwrap_or(p.value);
+            Problem { field: p.field, value, bound: p.bound, way_out: p.way_out, ..Problem::default() }
                 .of(&object)
                 .at(line)
         };
@@ -92,6 +96,16 @@ pub fn check(text: &str) -> Result<Vec<Resolved>, Refused> {
                 found.extend(unresolved.problems.into_iter().map(place));
             }
         }
+        // What is said of a stand-in is no news of the manifest.
+        let stood = stand_ins.iter().filter(|(o, _)| *o == object).flat_map(|(_, f)| f.clone()).collect::<Vec<_>>();
+        found.retain(|p| match stand_in::concern(&stood, &p.field, &p.bound) {
+            Concern::None => true,
+            Concern::Same => false,
+            Concern::Mentions => {
+                partial = true;
+                false
+            }
+        });
         let policy = format!("CheckpointPolicy/{}", run.spec.checkpoint_policy_ref.name);
         // What is wrong with a policy is told of it, not of every run that refers to it.
         if problems.iter().any(|t| t.object == policy) {

@@ -16,7 +16,7 @@ use crate::control::{self, Command};
 use crate::durable;
 use crate::hub::Hub;
 use crate::hub::link::Exchange;
-use crate::hub::snapshot::Snapshot;
+use crate::hub::snapshot::{Down, Snapshot};
 use crate::layout::Layout;
 use crate::lock::RunnerLock;
 use crate::setup::{self, RunOptions, Setup};
@@ -53,7 +53,8 @@ pub struct Runner {
     ran: std::sync::Mutex<BTreeSet<SiteId>>,
     hub: Mutex<Option<JoinHandle<Result<(), LocalError>>>>,
     commands: Mutex<Option<JoinHandle<()>>>,
-    _lock: RunnerLock,
+    /// Shared with the hub, which makes sure of it before it appends.
+    _lock: Arc<RunnerLock>,
 }
 
 impl Runner {
@@ -65,13 +66,13 @@ impl Runner {
             .await
             .map_err(|e| LocalError::Bug(e.to_string()))??;
         durable::folder(setup.layout.dir())?;
-        let lock = RunnerLock::take(&setup.layout)?;
+        let lock = Arc::new(RunnerLock::take(&setup.layout)?);
         // Commands for an earlier runner are not for this one.
         control::take(&setup.layout);
         let names: Vec<SiteId> = setup.sites.keys().cloned().collect();
         let exchange = Exchange::open(&setup.layout, &names)?;
         let suspend = watch::Sender::new(false);
-        let (hub, snapshot) = Hub::open(&setup, exchange.clone(), suspend.subscribe())?;
+        let (hub, snapshot) = Hub::open(&setup, exchange.clone(), lock.clone(), suspend.subscribe())?;
         setup.keep()?;
         let options = SiteOptions {
             run: setup.run.clone(),
@@ -95,7 +96,7 @@ impl Runner {
             setup,
         });
         for site in &names {
-            runner.return_site(site).await?;
+            runner.bring_up(site).await?;
         }
         *runner.hub.lock().await = Some(tokio::spawn(hub.run(runner.enough.subscribe())));
         *runner.commands.lock().await = Some(tokio::spawn(obey(Arc::downgrade(&runner))));
@@ -130,6 +131,7 @@ impl Runner {
         let slot = sites.get_mut(site).ok_or_else(|| self.no_site(site))?;
         let told = match slot.take() {
             Some(s) => {
+                self.exchange.set_down(site, Some(Down::default()));
                 s.kill().await;
                 "was killed on request, with all its processes"
             }
@@ -139,21 +141,35 @@ impl Runner {
         Ok(())
     }
 
+    /// Says of a site that was killed that it comes back without being asked to, so that people are told.
+    pub(crate) fn comes_back(&self, site: &SiteId) {
+        self.exchange.set_down(site, Some(Down { by_itself: true }));
+    }
+
     /// Brings a site up again; nothing happens if it is up.
     pub async fn return_site(&self, site: &SiteId) -> Result<(), LocalError> {
-        let mut sites = self.sites.lock().await;
-        let no_site = || self.no_site(site);
-        let slot = sites.get_mut(site).ok_or_else(no_site)?;
-        let told = if slot.is_some() {
-            "was to be started again, and is up already"
-        } else {
-            let shape = self.setup.sites.get(site).copied().ok_or_else(no_site)?;
-            let link = self.exchange.link(site).ok_or_else(no_site)?;
-            *slot = Some(Site::start(&self.setup.layout, site, shape, link, &self.options).await?);
+        let told = if self.bring_up(site).await? {
             "was started again on request"
+        } else {
+            "was to be started again, and is up already"
         };
         self.tell(site, "SiteStarted", told);
         Ok(())
+    }
+
+    /// Starts a site; false if it is up.
+    async fn bring_up(&self, site: &SiteId) -> Result<bool, LocalError> {
+        let mut sites = self.sites.lock().await;
+        let no_site = || self.no_site(site);
+        let slot = sites.get_mut(site).ok_or_else(no_site)?;
+        if slot.is_some() {
+            return Ok(false);
+        }
+        let shape = self.setup.sites.get(site).copied().ok_or_else(no_site)?;
+        let link = self.exchange.link(site).ok_or_else(no_site)?;
+        *slot = Some(Site::start(&self.setup.layout, site, shape, link, &self.options).await?);
+        self.exchange.set_down(site, None);
+        Ok(true)
     }
 
     /// Removes a site's store with all it holds.

@@ -128,7 +128,8 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
         }
     }
     let budget_before = stored.as_ref().map(|s| s.spec.training.tokens).filter(|t| *t != spec.training.tokens);
-    let sites = sites(&path, &spec)?;
+    let sites =
+        sites(&spec).map_err(|what| LocalError::Manifest { path: path.clone(), problems: format!("  {what}") })?;
     let cores = std::thread::available_parallelism().map_or(usize::MAX, std::num::NonZero::get);
     let mut warnings = doubts::doubts(&spec, &sites, cores as u64);
     warnings.extend(left_aside);
@@ -200,32 +201,32 @@ pub fn labels(site: &str) -> BTreeMap<String, String> {
 }
 
 /// Pretended sites: the first `sites.max` names that the selector matches, each with the shape of its template.
-fn sites(path: &Path, spec: &RunSpec) -> Result<BTreeMap<SiteId, Shape>, LocalError> {
-    let refused = |what: String| LocalError::Manifest { path: path.to_owned(), problems: format!("  {what}") };
+/// Or why there are none, in a sentence.
+pub(crate) fn sites(spec: &RunSpec) -> Result<BTreeMap<SiteId, Shape>, String> {
     let matching: Vec<String> = pretended_sites(PRETENDED)
         .into_iter()
         .filter(|n| coalition_spec::run::matches(&spec.sites.selector, &labels(n)))
         .take(spec.sites.max as usize)
         .collect();
     if (matching.len() as u32) < spec.sites.min.max(1) {
-        return Err(refused(format!(
+        return Err(format!(
             "spec.sites: {} pretended sites match the selector, spec.sites.min is {}: each pretended site has one label, \
              {SITE_LABEL}: NAME, and the names are {}, … Drop the selector or lower min.",
             matching.len(),
             spec.sites.min,
             pretended_sites(4).join(", ")
-        )));
+        ));
     }
     matching
         .into_iter()
         .map(|name| {
             let shape = spec.shape_for(&labels(&name)).ok_or_else(|| {
-                refused(format!(
+                format!(
                     "spec.siteTemplates: no selector matches site {name} (label {SITE_LABEL}: {name}). Add a template \
                      without a selector as the last one."
-                ))
+                )
             })?;
-            let site = name.parse().map_err(|e: coalition_protocol::ids::BadName| LocalError::Bug(e.to_string()))?;
+            let site = name.parse().map_err(|e: coalition_protocol::ids::BadName| e.to_string())?;
             Ok((site, Shape { workers: shape.workers, threads: shape.cpu_threads }))
         })
         .collect()

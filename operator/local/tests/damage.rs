@@ -233,3 +233,20 @@ async fn a_damaged_newest_record_may_be_moved_away() {
     let runner = bench.start().await;
     assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
 }
+
+/// What a courier cannot do is told once, in its own words, and the site goes on once it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_cannot_be_mirrored_is_told() {
+    let bench = Bench::new(&Shape { rounds: 24, pause: 10, ..Shape::default() });
+    begun(&bench).await;
+    let next = bench.mirror("south", bench.view().head().seq.next());
+    std::fs::create_dir_all(next.join("in the way")).expect("a folder");
+    let runner = bench.start().await;
+    let seen = told(&runner, "HistoryNotMirrored").await;
+    assert!(message(&seen, "HistoryNotMirrored").starts_with("south: "), "{}", message(&seen, "HistoryNotMirrored"));
+    std::fs::remove_dir_all(&next).expect("removed");
+    assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
+    let times = runner.snapshot().borrow().events.iter().filter(|e| e.event.reason == "HistoryNotMirrored").count();
+    assert_eq!(times, 1, "told once, not with every pass");
+    assert!(next.is_file(), "mirrored since");
+}

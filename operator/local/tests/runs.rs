@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use coalition_local::{Ending, Runner};
-use coalition_planner::status::{Phase, Reason};
+use coalition_planner::status::{Phase, Reason, SiteState};
 use coalition_protocol::Incarnation;
 use coalition_protocol::history::Commit;
 use common::{Bench, LONG, Shape, check_ledger, finish, included, manifest, site, trained};
@@ -43,10 +43,18 @@ async fn a_site_loses_its_power_and_returns_under_its_incarnation() {
     let runner = bench.start().await;
     let south = site("south");
     trained(&runner, 2).await;
+    assert!(!runner.snapshot().borrow().events.iter().any(|t| t.event.reason == "SiteStarted"), "nobody asked for it");
     runner.kill_site(&south).await.expect("it was up");
+    // Known at once, long before its silence is noticed.
+    let down = runner.wait_for(LONG, |s| s.down.contains_key(&south)).await.expect("it is down");
+    let line = down.status.sites.iter().find(|l| l.site == south).expect("its line");
+    assert_eq!(line.state, SiteState::Silent);
+    assert!(line.waiting_for.starts_with("`kubectl-coalition fault return south "), "{}", line.waiting_for);
     let alone = runner.wait_for(LONG, |s| s.status.left_out >= 2).await.expect("the other goes on");
     assert!(alone.status.round.0 > 2);
     runner.return_site(&south).await.expect("it comes up");
+    let back = runner.wait_for(LONG, |s| s.down.is_empty()).await.expect("it is up");
+    assert!(back.events.iter().any(|t| t.event.reason == "SiteStarted"), "someone asked for it");
     assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
     let view = bench.view();
     check_ledger(&view);

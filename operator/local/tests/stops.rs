@@ -41,6 +41,41 @@ async fn an_order_that_was_taken_and_saved_is_a_stop() {
     assert!(last.unsaved.is_empty());
 }
 
+/// That sites saved and stopped was the word of the runner before: the next one does not repeat it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_goes_on_is_not_told_as_stopped() {
+    let (bench, runner) = trains().await;
+    runner.stop();
+    assert_eq!(finish(&runner).await.expect("stopped"), Ending::Suspended);
+    drop(runner);
+    let runner = bench.start().await;
+    let mut seen = Vec::new();
+    let trains = |s: &Snapshot| {
+        seen.extend(s.status.sites.iter().map(|l| l.state));
+        s.status.sites.iter().any(|l| l.state == SiteState::Training)
+    };
+    runner.wait_for(common::LONG, trains).await.expect("it goes on");
+    assert!(!seen.contains(&SiteState::Stopped), "{seen:?}");
+    runner.shut_down().await;
+}
+
+/// A run that is complete was never queued, and its checkpoint stays where it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_complete_run_stays_complete() {
+    let bench = Bench::new(&Shape::default());
+    let runner = bench.start().await;
+    assert_eq!(finish(&runner).await.expect("an end"), Ending::Complete);
+    let checkpoint = runner.snapshot().borrow().status.checkpoint.clone();
+    drop(runner);
+    for _ in 0..2 {
+        let runner = bench.start().await;
+        assert_eq!(runner.snapshot().borrow().status.phase, Phase::Complete, "from the first");
+        assert_eq!(finish(&runner).await.expect("an end"), Ending::Complete);
+        assert!(checkpoint.is_some());
+        assert_eq!(runner.snapshot().borrow().status.checkpoint, checkpoint);
+    }
+}
+
 /// A runner that dies is no runner that stopped, whenever it dies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runner_that_dies_before_or_after_the_order_has_not_stopped() {

@@ -17,14 +17,15 @@ pub struct Lost {
 
 /// What would be lost if the incarnations of `without` were retired; none if the newest state stays reachable.
 ///
-/// Members that are unknown are taken to have what the history says they hold: unknown is not gone.
+/// Members that are unknown are taken to have what the history says they hold: unknown is not gone. Of those that speak, the
+/// present word counts: a store that was rolled back together with its neighbour holds nothing of the newest rounds.
 pub fn lost(s: &Standing<'_>, without: &BTreeSet<SiteId>) -> Option<Lost> {
     let left = || s.members().filter(|(site, _)| !without.contains(*site));
     // The farthest state someone has, then from commit to commit as long as someone holds what the next one takes. The
     // initial state is a function of the seed.
     let stored = left().filter_map(|(site, _)| s.report(site)).flat_map(|r| &r.checkpoints);
     let verified = stored.filter(|c| s.view.state(c.seq).is_some_and(|(d, _)| d == c.state)).map(|c| c.seq);
-    let reached = left().filter_map(|(site, _)| s.reach(site));
+    let reached = left().filter_map(|(site, _)| s.reach_shown(site));
     let mut at = verified.chain(reached).max().unwrap_or(Seq(0));
     if at < s.view.first_commit() {
         // Nothing was forgotten while somebody needed it: those who could go on from here have all been retired.
@@ -33,7 +34,7 @@ pub fn lost(s: &Standing<'_>, without: &BTreeSet<SiteId>) -> Option<Lost> {
     for (seq, _, commit) in s.view.commits_after(at) {
         let held = left().any(|(site, m)| match commit {
             Commit::Genesis => true,
-            Commit::Outer(o) => m.joined_at < seq && o.holders.contains(site),
+            Commit::Outer(o) => m.joined_at < seq && o.holders.contains(site) && s.shows(site, o),
             Commit::Step(x) => x.site == *site && x.incarnation == m.incarnation,
         });
         if !held {

@@ -14,6 +14,8 @@ use crate::{adopt, lost, windows};
 pub mod reason {
     /// Nothing was heard of it for `sites.replaceAfterSeconds`.
     pub const LOST: &str = "Lost";
+    /// Its gang did nothing for `sites.replaceAfterSeconds`, though the site is heard.
+    pub const HANGS: &str = "Hangs";
     /// Its store no longer has its opening entry.
     pub const STORE_LOST: &str = "StoreLost";
     /// It reaches the hub, but not the members that hold the heavier part.
@@ -54,19 +56,21 @@ fn retired(s: &Standing<'_>) -> Vec<Removal> {
             // D8: at once, whatever it held: it would make a second contribution under the same name.
             out.extend(removal(s, site, reason::STORE_LOST));
         } else if !s.world.suspend && s.silent_since(site).is_some_and(|t| s.now.since(t) >= s.replace_after()) {
-            silent.push(site);
+            silent.push((site, reason::LOST));
+        } else if !s.world.suspend && s.hangs(site) {
+            silent.push((site, reason::HANGS));
         }
     }
     // One after the other, so that of several silent ones the last that can reach the newest state stays.
     let mut without: BTreeSet<SiteId> = out.iter().map(|r| r.site.clone()).collect();
-    for site in silent {
+    for (site, reason) in silent {
         let already = lost::lost(s, &without).is_some();
         without.insert(site.clone());
         if !already && lost::lost(s, &without).is_some() {
             without.remove(site);
             continue;
         }
-        out.extend(removal(s, site, reason::LOST));
+        out.extend(removal(s, site, reason));
     }
     out
 }

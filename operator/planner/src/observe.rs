@@ -5,7 +5,8 @@ use coalition_protocol::record::{Body, Members, Record};
 use coalition_protocol::{RunId, SiteId};
 
 use crate::memory::fold;
-use crate::time::Millis;
+use crate::standing::STILL;
+use crate::time::{Millis, seconds, words};
 use crate::world::{Leader, Observed, World};
 
 /// What became of a report.
@@ -60,6 +61,8 @@ impl World {
             return Received::OtherNonce;
         }
         site.contact = Some(now);
+        // Whatever incarnation says so: a gang that hangs would hang in the next one too.
+        site.refusal = hangs(&report);
         if in_force != Some((report.epoch, report.incarnation)) {
             return Received::StaleFence;
         }
@@ -149,4 +152,10 @@ impl World {
     pub const fn run(&self) -> &RunId {
         &self.setup.run
     }
+}
+
+/// Why a site whose gang does nothing cannot join.
+fn hangs(report: &SiteReport) -> Option<String> {
+    let still = report.gang.still_seconds;
+    (seconds(still) >= STILL).then(|| format!("its gang has done nothing for {}", words(seconds(still))))
 }

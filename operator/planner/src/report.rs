@@ -132,11 +132,15 @@ fn phase(s: &Standing<'_>) -> (Phase, Reason, String) {
         return (Phase::Starting, Reason::NewLeader, text);
     }
     if s.view.tokens() >= s.world.spec.training.tokens {
-        let text = format!(
+        let mut text = format!(
             "the budget is committed; the last checkpoint is wanted at {} sites, it stands at {}",
             checkpoints::copies(s),
             checkpoints::stored(s).get(&s.view.last_commit().0).map_or(0, BTreeSet::len)
         );
+        for what in hindered(s) {
+            text.push_str("; ");
+            text.push_str(&what);
+        }
         return (Phase::Finishing, Reason::SavingFinalCheckpoint, text);
     }
     round_phase(s)
@@ -184,6 +188,10 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
         let text = "members compute the initial state".to_owned();
         return (Phase::Starting, Reason::AgreeingOnInitialState, text);
     }
+    let hindered = hindered(s);
+    if !hindered.is_empty() {
+        return (Phase::FailingOver, Reason::SiteHindered, hindered.join("; "));
+    }
     match windows::window(s) {
         _ if windows::apart(s) => {
             let when = windows::apart_until(s).map_or(0, |t| t.since(s.now));
@@ -211,6 +219,12 @@ fn round_phase(s: &Standing<'_>) -> (Phase, Reason, String) {
             (usual, Reason::WaitingForHolds, text)
         }
     }
+}
+
+/// What keeps members that are heard from doing their part, in words.
+fn hindered(s: &Standing<'_>) -> Vec<String> {
+    let words = |x: &SiteId| why::hindrance(s, x).map(|(what, next)| format!("{x} waits for {what}; {next}"));
+    s.good().filter(|x| s.heard(x)).filter_map(words).collect()
 }
 
 fn lost_message(s: &Standing<'_>, l: &lost::Lost) -> String {

@@ -2,14 +2,18 @@
 use std::collections::BTreeSet;
 
 use coalition_protocol::history::{Commit, Member, View};
-use coalition_protocol::messages::SiteReport;
-use coalition_protocol::record::Plan;
+use coalition_protocol::messages::{STORE_FAILED, SiteReport};
+use coalition_protocol::record::{Outer, Plan};
 use coalition_protocol::{Seq, SiteId};
 
 use crate::memory::{Memory, RoundClock};
 use crate::plans;
 use crate::time::{Millis, seconds};
 use crate::world::{Observed, World};
+
+/// A gang that has done nothing for less than this does not hang, whatever `sites.replaceAfterSeconds` says: the write of a
+/// large checkpoint may take as long. Milliseconds.
+pub(crate) const STILL: u64 = 120_000;
 
 /// A world with its history at an instant.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +97,18 @@ impl<'a> Standing<'a> {
             Observed::Unknown { since } => *since,
         })
     }
+    /// For how long its gang has done nothing though the site speaks, milliseconds, by the site's own clock.
+    pub fn still(&self, site: &SiteId) -> u64 {
+        self.report(site).map_or(0, |r| seconds(r.gang.still_seconds))
+    }
+    /// True if its gang hangs: it has done nothing for as long as a silent site is given, and [`STILL`].
+    pub fn hangs(&self, site: &SiteId) -> bool {
+        self.still(site) >= self.replace_after().max(STILL)
+    }
+    /// What its own store does not take just now, in words; none if it takes all.
+    pub fn store_failure(&self, site: &SiteId) -> Option<&'a str> {
+        self.report(site)?.refusals.get(STORE_FAILED).map(String::as_str)
+    }
     /// Heard: its report reached the hub within the length of a window, by the hub's clock.
     pub fn heard(&self, site: &SiteId) -> bool {
         self.report(site).is_some_and(|r| !r.store_lost)
@@ -125,6 +141,22 @@ impl<'a> Standing<'a> {
     /// reported under this incarnation, or the initial state (a function of the seed), and then every commit that names it
     /// as holder. None if the incarnation is younger than a commit it would need.
     pub fn reach(&self, site: &SiteId) -> Option<Seq> {
+        self.reach_with(site, |_| true)
+    }
+    /// The same, with the present report believed against the history: a store that was rolled back holds less than it did.
+    pub fn reach_shown(&self, site: &SiteId) -> Option<Seq> {
+        self.reach_with(site, |o| self.shows(site, o))
+    }
+    /// True unless the report of `site`, which has stood for a grace, shows that it does not hold what `o` takes.
+    pub fn shows(&self, site: &SiteId, o: &Outer) -> bool {
+        let stood = match self.world.sites.get(site).map(|x| &x.report) {
+            Some(Observed::Present { first_seen, .. }) => self.now.since(*first_seen) >= self.grace(),
+            _ => false,
+        };
+        let Some(r) = self.report(site).filter(|_| stood) else { return true };
+        o.included.iter().all(|i| r.holds.iter().any(|h| h.key == i.key && h.digest == i.digest))
+    }
+    fn reach_with(&self, site: &SiteId, shows: impl Fn(&Outer) -> bool) -> Option<Seq> {
         let member = self.member(site)?;
         let reported = self.report(site).and_then(|r| r.state.as_ref());
         let start = reported.filter(|s| self.view.state(s.of).is_none_or(|(d, _)| d == s.digest)).map(|s| s.of);
@@ -136,7 +168,7 @@ impl<'a> Standing<'a> {
         for (seq, _, commit) in self.view.commits_after(at) {
             let has = match commit {
                 Commit::Genesis => true,
-                Commit::Outer(o) => seq > member.joined_at && o.holders.contains(site),
+                Commit::Outer(o) => seq > member.joined_at && o.holders.contains(site) && shows(o),
                 Commit::Step(s) => s.site == *site && s.incarnation == member.incarnation,
             };
             if !has {
@@ -150,9 +182,12 @@ impl<'a> Standing<'a> {
     pub fn reaches(&self, site: &SiteId) -> bool {
         self.reach(site) == Some(self.view.last_commit().0)
     }
-    /// Members whose holding of a contribution counts: heard, in good standing, and able to apply it.
+    /// Members whose holding of a contribution counts: heard, in good standing, and able to apply it. One whose own store
+    /// takes nothing is given the hold window to mend it; then it is as good as silent, for it can hold nothing.
     pub fn counted(&self) -> BTreeSet<SiteId> {
-        self.good().filter(|s| self.heard(s) && self.reaches(s)).cloned().collect()
+        let over = self.clock().offers_closed.is_some_and(|closed| self.now >= closed.plus(self.grace()));
+        let takes = |s: &&SiteId| !over || self.store_failure(s).is_none();
+        self.good().filter(|s| self.heard(s) && self.reaches(s)).filter(takes).cloned().collect()
     }
     /// True if enough members are heard for the run to go on (`sites.min`).
     pub fn enough(&self) -> bool {

@@ -1,5 +1,5 @@
 //! What a site waits for, and what will happen next if nothing changes, and when. In words for people; decides nothing.
-use coalition_protocol::SiteId;
+use coalition_protocol::{SiteId, exit};
 
 use crate::standing::Standing;
 use crate::status::SiteState;
@@ -8,6 +8,10 @@ use crate::{lost, members, void, windows};
 
 /// (what it waits for, what comes next); empty where there is nothing to say.
 pub fn why(s: &Standing<'_>, site: &SiteId, state: SiteState) -> (String, String) {
+    let member = !matches!(state, SiteState::Silent | SiteState::Retired | SiteState::Finished | SiteState::Stopped);
+    if let Some(hindered) = member.then(|| hindrance(s, site)).flatten() {
+        return hindered;
+    }
     match state {
         SiteState::Silent => silent(s, site),
         SiteState::SetAside => {
@@ -24,7 +28,12 @@ pub fn why(s: &Standing<'_>, site: &SiteId, state: SiteState) -> (String, String
             let more = s.report(site).map_or(0, |r| r.gang.workers.saturating_sub(r.gang.workers_ready));
             let waits =
                 if more == 0 { "its workers to join".to_owned() } else { format!("{more} of its workers to join") };
-            (waits, "loads its state and trains once all have joined".to_owned())
+            let next = "loads its state and trains once all have joined";
+            // Why they are not there: whoever sees this again and again should not have to look into a log first.
+            let ended = s.report(site).and_then(|r| r.gang.last_failure.as_ref()).map_or_else(String::new, |f| {
+                format!("; the newest failure: worker {} {}", f.worker, exit::meaning(f.exit_code))
+            });
+            (waits, format!("{next}{ended}"))
         }
         SiteState::Training => (String::new(), training(s, site)),
         SiteState::Retired => {
@@ -37,6 +46,21 @@ pub fn why(s: &Standing<'_>, site: &SiteId, state: SiteState) -> (String, String
         SiteState::Stopped if s.world.suspend => (String::new(), "`resume` starts it again".to_owned()),
         SiteState::Idle | SiteState::Stopped | SiteState::Finished => (String::new(), String::new()),
     }
+}
+
+/// What keeps a site that is heard from doing its part: its gang does nothing, or its store takes nothing.
+pub fn hindrance(s: &Standing<'_>, site: &SiteId) -> Option<(String, String)> {
+    let still = s.still(site);
+    if still > 0 {
+        let next = format!(
+            "its worker is killed and started again after 10 minutes; the site is retired after sites.replaceAfterSeconds = {}, \
+             but not within 2 minutes",
+            s.world.spec.sites.replace_after_seconds
+        );
+        return Some((format!("its gang, which has done nothing for {}", words(still)), next));
+    }
+    let failure = s.store_failure(site)?;
+    Some((format!("its own store: {failure}"), without(s)))
 }
 
 fn left(s: &Standing<'_>, t: Millis) -> String {
@@ -121,8 +145,15 @@ fn offered(s: &Standing<'_>) -> (String, String) {
 fn training(s: &Standing<'_>, site: &SiteId) -> String {
     let Some(p) = s.report(site).map(|r| &r.progress).filter(|p| p.inner_steps > 0) else { return String::new() };
     let more = p.inner_steps.saturating_sub(p.inner_step);
+    if more == 0 {
+        return format!("offers its contribution to round {}", p.round);
+    }
     let tokens = more.saturating_mul(s.view.genesis().batch_tokens) as f64;
     let when = p.tokens_per_second.map(coalition_protocol::Real::get).filter(|v| *v > 0.0);
     let when = when.map_or_else(String::new, |v| format!(", in about {}", words((tokens / v * 1000.0) as u64)));
-    format!("offers its contribution to round {} after {more} more inner steps{when}", p.round)
+    format!(
+        "offers its contribution to round {} after {more} more inner step{}{when}",
+        p.round,
+        if more == 1 { "" } else { "s" }
+    )
 }

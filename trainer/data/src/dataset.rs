@@ -1,4 +1,4 @@
-//! A prepared dataset, opened for reading: tokens by their place in a split. Knows nothing of the order of samples.
+//! A prepared data set, opened for reading: tokens by their place in a split. Knows nothing of the order of samples.
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
@@ -6,11 +6,11 @@ use crate::index::{Index, Split, TokenizerRef};
 use crate::shard::ShardReader;
 use crate::tokenizer::Tokenizer;
 
-/// With [`Verify::Small`], datasets up to this size are read whole at open. 64 MiB hash in well under 0.1 s, so a
+/// With [`Verify::Small`], data sets up to this size are read whole at open. 64 MiB hash in well under 0.1 s, so a
 /// restarted worker hardly notices.
 pub const SMALL: u64 = 64 << 20;
 
-/// How much of a dataset to check when it is opened. Index, file sizes and token ids are always checked.
+/// How much of a data set to check when it is opened. Index, file sizes and token ids are always checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
     /// Digests of all shards if they are small together ([`SMALL`]), else none.
@@ -76,7 +76,7 @@ impl Tokens {
 }
 
 impl Dataset {
-    /// Opens the dataset in `folder`.
+    /// Opens the data set in `folder`.
     pub fn open(folder: &Path, verify: Verify) -> Result<Self, DataError> {
         let index = Index::read(folder)?;
         let train = Tokens::open(folder, &index.train, index.token_bytes)?;

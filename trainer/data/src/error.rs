@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use coalition_protocol::{Digest, exit};
 
+use crate::shell;
+
 /// An error of preparing or reading a dataset. Each message names the object, the bound and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -120,19 +122,38 @@ pub enum DataError {
         /// Why, and what to do.
         reason: String,
     },
-    /// Not a dataset, or one of another version.
-    #[error("{path} is not a dataset this program can read: {reason}")]
+    /// Not a data set, or one of another version.
+    #[error("{path} is not a data set that this program can read: {reason}")]
     NotADataset {
         /// The index file.
         path: PathBuf,
         /// Why.
         reason: String,
     },
-    /// A file of a dataset does not hold what the index says.
+    /// No data set there, and nothing else either.
+    #[error("{folder}: there is no such folder, or nothing in it: `{command}` makes a data set there")]
+    NoDataset {
+        /// The folder.
+        folder: PathBuf,
+        /// What makes one.
+        command: String,
+    },
+    /// Files that are no data set, such as the text one is made of.
     #[error(
-        "{path} is damaged: expected {expected}, found {found}; restore it from a copy or prepare the dataset again, then \
+        "{path} is no data set, as it has no dataset.json: if it is the text to train on, `{command}` makes a data set of it; then \
+         name that folder"
+    )]
+    Sources {
+        /// The file or folder.
+        path: PathBuf,
+        /// What makes a data set of it.
+        command: String,
+    },
+    /// A file of a data set does not hold what the index says.
+    #[error(
+        "{path} is damaged: expected {expected}, found {found}; restore it from a copy or prepare the data set again, then \
          `coalition-trainer data verify {folder}` checks every file",
-        folder = path.parent().unwrap_or(path).display()
+        folder = shell::path(path.parent().unwrap_or(path))
     )]
     Damaged {
         /// The file.
@@ -142,13 +163,13 @@ pub enum DataError {
         /// What is there.
         found: String,
     },
-    /// The dataset is too small for what is asked of it.
+    /// The data set is too small for what is asked of it.
     #[error(
         "the {split} split of {path} holds {tokens} tokens, fewer than one sample of {needed} (sequence length + 1): \
          prepare more text or shorten the sequence"
     )]
     TooSmall {
-        /// The dataset's folder.
+        /// The data set's folder.
         path: PathBuf,
         /// `train` or `held-out`.
         split: &'static str,
@@ -176,6 +197,26 @@ impl DataError {
             Self::Option { .. } => exit::CONFIG,
             _ => exit::DATA,
         }
+    }
+
+    /// What stands where a data set was expected, and how to make one.
+    pub(crate) fn no_dataset(folder: &Path) -> Self {
+        let empty = folder.read_dir().map_or(!folder.exists(), |mut entries| entries.next().is_none());
+        if empty {
+            let command = format!("coalition-trainer data prepare --out {} FILES…", shell::path(folder));
+            return Self::NoDataset { folder: folder.to_owned(), command };
+        }
+        let shard = |e: std::fs::DirEntry| e.path().extension().is_some_and(|x| x == "tokens");
+        if folder.read_dir().is_ok_and(|entries| entries.flatten().any(shard)) {
+            let reason = "the shards of a data set are there, and their index is not: restore it from a copy, or prepare the data \
+                          set again with `coalition-trainer data prepare`";
+            return Self::NotADataset { path: folder.join("dataset.json"), reason: reason.to_owned() };
+        }
+        let mut out = folder.as_os_str().to_owned();
+        out.push("-data");
+        let command =
+            format!("coalition-trainer data prepare --out {} {}", shell::path(Path::new(&out)), shell::path(folder));
+        Self::Sources { path: folder.to_owned(), command }
     }
 
     /// Sorts a failed read by its cause.

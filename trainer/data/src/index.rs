@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
 
-/// Name of the index in a dataset's folder.
+/// Name of the index in a data set's folder.
 pub const FILE: &str = "dataset.json";
 /// The value of `format`.
 pub const FORMAT: &str = "coalition-dataset";
@@ -59,7 +59,7 @@ pub struct Index {
 pub enum TokenizerRef {
     /// 256 bytes, BOS = 256, EOS = 257; no file.
     Bytes,
-    /// A file of the `tokenizers` library in the dataset's folder.
+    /// A file of the `tokenizers` library in the data set's folder.
     Bpe {
         /// Its name.
         file: String,
@@ -112,7 +112,7 @@ pub struct Split {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Shard {
-    /// Its name in the dataset's folder.
+    /// Its name in the data set's folder.
     pub file: String,
     /// Tokens in it.
     pub tokens: u64,
@@ -134,14 +134,12 @@ impl Index {
         canonical::digest(&value).map_err(|e| e.to_string())
     }
 
-    /// Reads and checks the index of the dataset in `folder`.
+    /// Reads and checks the index of the data set in `folder`.
     pub fn read(folder: &Path) -> Result<Self, DataError> {
         let path = folder.join(FILE);
         let bad = |reason: String| DataError::NotADataset { path: path.clone(), reason };
         let meta = std::fs::metadata(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                bad(format!("there is no {FILE}; make a dataset with `coalition-trainer data prepare`"))
-            }
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => DataError::no_dataset(folder),
             _ => DataError::reading(&path, e),
         })?;
         if meta.len() > LARGEST_FILE {
@@ -201,7 +199,7 @@ impl Index {
     }
 }
 
-/// A name that cannot lead out of the dataset's folder.
+/// A name that cannot lead out of the data set's folder.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']) && name.len() <= 255
 }

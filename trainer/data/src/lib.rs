@@ -27,6 +27,7 @@ pub mod prepare;
 pub mod progress;
 pub mod samples;
 mod shard;
+pub mod shell;
 mod sources;
 pub mod tokenizer;
 mod train_bpe;

@@ -95,7 +95,7 @@ impl Drop for Partial {
         if !self.finished
             && let Err(e) = fs::remove_dir_all(&self.folder)
         {
-            tracing::warn!(folder = %self.folder.display(), error = %e, "an unfinished dataset could not be removed");
+            tracing::warn!(folder = %self.folder.display(), error = %e, "an unfinished data set could not be removed");
         }
     }
 }

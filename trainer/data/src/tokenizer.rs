@@ -1,4 +1,4 @@
-//! Text to tokens and back, and how many bytes each token stands for. Knows nothing of files of a dataset but the
+//! Text to tokens and back, and how many bytes each token stands for. Knows nothing of files of a data set but the
 //! tokenizer's own.
 //!
 //! Both kinds are lossless: a token stands for a fixed run of bytes, and the runs of a text's tokens join to that text.

@@ -183,7 +183,7 @@ impl<R: Real> Trainer<R> {
         }
         let started = Instant::now();
         let scale = 1.0 / counted[0];
-        let (local, metrics, buffers) = self.accumulate(batch, scale, step)?;
+        let (local, metrics, buffers) = self.accumulate(batch, scale, step, &mut || reduce.part_done())?;
         let computed = Instant::now();
         let mut loss = [local];
         reduce.sum_f64(&mut loss)?;
@@ -210,6 +210,7 @@ impl<R: Real> Trainer<R> {
         batch: &Batch,
         scale: f64,
         step: u64,
+        part_done: &mut dyn FnMut(),
     ) -> Result<(f64, BTreeMap<&'static str, f64>, Vec<Buffer>), Error> {
         let rows = if self.options.micro_rows == 0 { batch.rows() } else { self.options.micro_rows };
         self.gradient.begin();
@@ -233,6 +234,7 @@ impl<R: Real> Trainer<R> {
                 *sum = (sum.0 + value, sum.1 + 1.0);
             }
             buffers.extend(found.buffers);
+            part_done();
         }
         self.gradient.finish()?;
         Ok((loss, sums.into_iter().map(|(k, (sum, n))| (k, sum / n)).collect(), buffers))

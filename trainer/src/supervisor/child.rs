@@ -12,7 +12,9 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use serde::Serialize;
 
 use super::Happening;
+use super::pulse::Shared;
 use super::tail::Tail;
+use crate::alive::SIGN;
 use crate::config::WorkerConfig;
 use crate::events::{boot_millis, emit};
 use crate::failure::Failure;
@@ -30,6 +32,8 @@ pub(super) struct Running {
     pub process: String,
     pid: Pid,
     tail: Arc<Mutex<Tail>>,
+    /// Its signs of life.
+    pub pulse: Shared,
     readers: Mutex<Vec<JoinHandle<()>>>,
     /// Dropped with this value: then the worker ends by itself.
     _stdin: ChildStdin,
@@ -72,12 +76,13 @@ impl Running {
         let pid = Pid::from_child(&child);
         emit("workerStarted", Started { process: &process, pid: pid.as_raw_nonzero().get(), number });
         let tail = Arc::new(Mutex::new(Tail::default()));
+        let pulse = Shared::new(config.test.hang_millis.map(Duration::from_millis));
         let mut readers = Vec::new();
         if let Some(out) = child.stdout.take() {
-            readers.push(pass_on(out, std::io::stdout(), tail.clone()));
+            readers.push(pass_on(out, std::io::stdout(), tail.clone(), pulse.clone()));
         }
         if let Some(err) = child.stderr.take() {
-            readers.push(pass_on(err, std::io::stderr(), tail.clone()));
+            readers.push(pass_on(err, std::io::stderr(), tail.clone(), pulse.clone()));
         }
         let stdin = child.stdin.take().ok_or_else(|| broken("it has no standard input"))?;
         // From here on the reaper alone waits, for this process and for orphans that a PID 1 inherits.
@@ -86,7 +91,7 @@ impl Running {
             let code = reap(pid);
             let _ = tell.send(Happening::Ended(code));
         });
-        Ok(Self { process, pid, tail, readers: Mutex::new(readers), _stdin: stdin })
+        Ok(Self { process, pid, tail, pulse, readers: Mutex::new(readers), _stdin: stdin })
     }
 
     /// Asks it to save and leave.
@@ -97,6 +102,11 @@ impl Running {
     /// Ends it.
     pub fn kill(&self) {
         let _ = kill_process(self.pid, Signal::KILL);
+    }
+
+    /// Adds a line to its log, as if it had written it.
+    pub fn remark(&self, line: &str) {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{line}\n").as_bytes());
     }
 
     /// After its end: the end of its log, and whether it trained.
@@ -118,6 +128,7 @@ fn pass_on(
     from: impl Read + Send + 'static,
     mut to: impl Write + Send + 'static,
     tail: Arc<Mutex<Tail>>,
+    pulse: Shared,
 ) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut from = BufReader::new(from);
@@ -127,6 +138,11 @@ fn pass_on(
             match from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
                 Ok(n) if n > 0 => {}
                 _ => return,
+            }
+            // For this process alone: a log with a line every few seconds says nothing to a person.
+            if line.starts_with(SIGN) {
+                pulse.beat();
+                continue;
             }
             tail.lock().unwrap_or_else(PoisonError::into_inner).push(&line);
             // Who reads our output may be gone; the worker must not feel it.

@@ -5,6 +5,7 @@
 //! a kill -9 anywhere leaves nothing running.
 mod child;
 mod permit;
+mod pulse;
 mod rules;
 mod tail;
 
@@ -40,6 +41,8 @@ pub(crate) enum Happening {
     Terminate,
     /// The permit ran out without renewal.
     PermitLost,
+    /// The worker has shown no sign of life for so long.
+    Hung(Duration),
     /// The hub wants this worker to leave, or wants it again.
     Wanted(bool),
 }
@@ -86,6 +89,7 @@ impl Supervisor<'_> {
                 self.gateway.clone(),
                 self.config.worker,
                 running.process.clone(),
+                running.pulse.clone(),
                 self.tell.clone(),
             );
             let code = self.wait(&running);
@@ -134,6 +138,16 @@ impl Supervisor<'_> {
                     self.stopped = true;
                     running.terminate();
                     kill_at = kill_at.or(Some(Instant::now() + leave::WORKER));
+                }
+                Ok(Happening::Hung(time)) => {
+                    let what = format!(
+                        "the worker has done nothing for {} s (stopped, or behind a disk that does not answer): it is killed \
+                         and started again",
+                        time.as_secs()
+                    );
+                    tracing::error!("{what}");
+                    running.remark(&what);
+                    running.kill();
                 }
                 Ok(Happening::Wanted(false)) => signal_at = signal_at.or(Some(Instant::now() + UNWANTED)),
                 Ok(Happening::Wanted(true)) => signal_at = None,

@@ -2,8 +2,11 @@
 //! sleeps. So a site that is cut off stops before the hub may start a replacement. Must not know how a worker is stopped.
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use coalition_protocol::messages::PermitRequest;
+
+use super::pulse::Shared;
 use super::{Happening, wanted};
 use crate::events::boot_millis;
 use crate::gateway::Gateway;
@@ -18,22 +21,35 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Starts to renew for one process, and tells when the permit is lost or the orders change.
-    pub fn start(gateway: Gateway, worker: u32, process: String, tell: Sender<Happening>) -> Self {
+    pub fn start(gateway: Gateway, worker: u32, process: String, pulse: Shared, tell: Sender<Happening>) -> Self {
         let (stop, stopped) = channel();
-        thread::spawn(move || renew(&gateway, worker, &process, &tell, &stopped));
+        let request = PermitRequest { worker, process, still_millis: 0 };
+        thread::spawn(move || renew(&gateway, request, &pulse, &tell, &stopped));
         Self { _stop: stop }
     }
 }
 
-fn renew(gateway: &Gateway, worker: u32, process: &str, tell: &Sender<Happening>, stopped: &Receiver<()>) {
+fn renew(
+    gateway: &Gateway,
+    mut request: PermitRequest,
+    pulse: &Shared,
+    tell: &Sender<Happening>,
+    stopped: &Receiver<()>,
+) {
     let mut permit = Deadline::default();
     let mut was_wanted = true;
+    let mut hung = false;
     loop {
         if matches!(stopped.recv_timeout(RENEW), Ok(()) | Err(RecvTimeoutError::Disconnected)) {
             return;
         }
+        let (still, too_long) = pulse.pass(Instant::now());
+        if too_long && !std::mem::replace(&mut hung, true) && tell.send(Happening::Hung(still)).is_err() {
+            return;
+        }
+        request.still_millis = still.as_millis() as u64;
         let sent = boot_millis();
-        match gateway.permit(worker, process) {
+        match gateway.permit(&request) {
             Ok(p) => {
                 permit.renewed(sent, p.millis);
                 let now_wanted = wanted(Some(p.orders));

@@ -1,6 +1,7 @@
 //! A rank other than 0: it waits for decisions and acts. Must not know why.
 use super::decisions::await_decision;
 use super::rank::{Done, Rank};
+use crate::alive::turned;
 use crate::events::{Nothing, emit};
 use crate::failure::Stop;
 
@@ -9,6 +10,7 @@ pub fn follow(rank: &mut Rank<'_>) -> Result<u8, Stop> {
     let mut theta = Vec::new();
     let mut stepped = false;
     loop {
+        turned();
         let decision = await_decision(rank.comm.as_mut())?;
         match rank.perform(&decision, &mut theta)? {
             Done::Left(Some(code)) => return Ok(code),

@@ -8,6 +8,7 @@ use coalition_protocol::messages::JoinRequest;
 use coalition_protocol::{Attempt, Digest, exit};
 use serde::Serialize;
 
+use crate::alive::turned;
 use crate::config::WorkerConfig;
 use crate::events::emit;
 use crate::failure::{Failure, Stop};
@@ -63,6 +64,7 @@ impl Asking<'_> {
         let mut away: Option<Instant> = None;
         let mut unavailable = Once::default();
         loop {
+            turned();
             let request = JoinRequest {
                 worker: self.config.worker,
                 process: self.process.to_owned(),

@@ -28,6 +28,7 @@ use super::progress::Meter;
 use super::rank::{Done, Rank};
 use super::report::Reporter;
 use super::watch::{Seen, Watch};
+use crate::alive::turned;
 use crate::config::Flip;
 use crate::failure::{Failure, Stop};
 use crate::once::Once;
@@ -101,6 +102,7 @@ impl Leader<'_, '_> {
     /// Leads until the gang parts; gives the exit code.
     fn run(&mut self) -> Result<u8, Stop> {
         loop {
+            turned();
             let seen = self.watch.now();
             if let Some(why) = &seen.broken {
                 return Err(Failure::new(exit::TRY_AGAIN, why.clone()).into());

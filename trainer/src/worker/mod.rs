@@ -27,6 +27,7 @@ use coalition_protocol::{Attempt, exit};
 use coalition_spec::RunSpec;
 use coalition_store::{BlockingStore, Location};
 
+use crate::alive::turned;
 use crate::config::WorkerConfig;
 use crate::events::{Nothing, emit};
 use crate::failure::{Failure, Stop};
@@ -122,6 +123,7 @@ fn store_failure(e: &coalition_store::StoreError) -> Failure {
 fn spec(watch: &Watch) -> Result<RunSpec, Failure> {
     let until = Instant::now() + FIRST_VIEW;
     loop {
+        turned();
         let seen = watch.now();
         if let Some(why) = seen.broken {
             return Err(Failure::new(exit::TRY_AGAIN, why));

@@ -13,6 +13,7 @@ use coalition_spec::RunSpec;
 use coalition_spec::training::Precision;
 
 use super::decisions::{Decision, share};
+use crate::alive::Alive;
 use crate::config::WorkerConfig;
 use crate::failure::{Failure, Stop};
 
@@ -164,7 +165,7 @@ impl Rank<'_> {
             windows.push(tokens);
         }
         let batch = Batch::from_windows(self.body.samples.sequence_length(), &windows)?;
-        let report = self.body.trainer.step(&batch, lr, number, &mut Over(self.comm.as_mut()))?;
+        let report = self.body.trainer.step(&batch, lr, number, &mut Alive(Over(self.comm.as_mut())))?;
         let (all, told) = self.anyone_told_to_leave(&hash.0.to_le_bytes())?;
         let mut sum = BatchHash::default();
         for bytes in &all {

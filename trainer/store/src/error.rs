@@ -152,7 +152,7 @@ impl StoreError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Damaged { .. } | Self::TooLarge { .. } => exit::CHECKPOINT,
-            Self::BadLocation { .. } | Self::Denied { .. } => exit::CONFIG,
+            Self::BadLocation { .. } => exit::CONFIG,
             Self::BadKey { .. } | Self::BadValue { .. } | Self::AlreadyExists { .. } => exit::BUG,
             _ => exit::TRY_AGAIN,
         }
@@ -161,6 +161,12 @@ impl StoreError {
     /// True if the same call may succeed later without anyone's doing.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Full { .. } | Self::Other { .. })
+    }
+
+    /// True if the store as a whole does not take or give anything just now, whatever the object: full, read-only, out of
+    /// reach, or with credentials that ended. Someone may mend that while the run goes on.
+    pub const fn is_out_of_service(&self) -> bool {
+        self.is_transient() || matches!(self, Self::ReadOnly { .. } | Self::Denied { .. })
     }
 
     /// True if the object is not there.

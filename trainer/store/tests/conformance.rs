@@ -221,7 +221,7 @@ async fn wrong_credentials_are_denied_and_a_missing_bucket_is_named() {
     let s = Store::open(&Location::S3(wrong)).unwrap();
     for e in [s.put_new("a", "x").await.unwrap_err(), s.get("a", 1).await.unwrap_err(), s.list("a").await.unwrap_err()]
     {
-        assert!(matches!(e, StoreError::Denied { .. }) && e.exit_code() == 64, "{e}");
+        assert!(matches!(e, StoreError::Denied { .. }) && e.exit_code() == 75, "{e}");
         assert!(!e.to_string().contains("not the secret"), "{e}");
     }
     let s = Store::open(&Location::S3(S3 { bucket: "no-such-bucket".to_owned(), ..s3 })).unwrap();

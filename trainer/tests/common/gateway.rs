@@ -2,7 +2,7 @@
 use std::time::{Duration, Instant};
 
 use coalition_protocol::messages::{
-    Desired, ErrorReply, JoinReply, JoinRequest, Orders, Permit, SiteRun, TrainerReport, ViewReply,
+    Desired, ErrorReply, JoinReply, JoinRequest, Orders, Permit, PermitRequest, SiteRun, TrainerReport, ViewReply,
 };
 use coalition_protocol::{Attempt, SiteId};
 use serde::Serialize;
@@ -26,7 +26,15 @@ impl Hub {
                 self.change(|s| s.site(site).exits.push(serde_json::from_slice(&r.body).unwrap()));
                 ok(&self.permit(site))
             }
-            "/v1/permit" => ok(&self.permit(site)),
+            "/v1/permit" => {
+                let request: PermitRequest = serde_json::from_slice(&r.body).unwrap();
+                // Nobody waits for this: no change is announced.
+                let mut s = self.lock();
+                let seen = &mut s.site(site).still;
+                *seen = request.still_millis.max(*seen);
+                drop(s);
+                ok(&self.permit(site))
+            }
             other => refuse(404, "NotFound", other),
         }
     }

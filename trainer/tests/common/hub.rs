@@ -28,6 +28,8 @@ pub struct Site {
     pub report: Option<TrainerReport>,
     pub held: BTreeSet<ContributionKey>,
     pub exits: Vec<ExitReport>,
+    /// The longest time that a permit's renewal said a worker had done nothing, milliseconds.
+    pub still: u64,
     /// Every way in which an attempt resumed, in order.
     pub resumed: Vec<String>,
 }
@@ -92,6 +94,7 @@ impl Hub {
                     report: None,
                     held: BTreeSet::new(),
                     exits: Vec::new(),
+                    still: 0,
                     resumed: Vec::new(),
                 };
                 (id, site)

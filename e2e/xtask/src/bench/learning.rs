@@ -86,18 +86,26 @@ pub fn run(lab: &mut Lab) -> Result<Vec<Row>> {
     let counting = |row: &str, name: &str, peer: &[f64]| paired(row, unit, &measured, name, peer)?.bar("< 1 peer");
     let blind = number(&zeroed, "after")?;
     let first = *third.first().context("no seed was run")?;
+    let fed = format!("{TOKENS} tokens, one a byte, of the Rust sources that cargo has fetched; a pair is a seed");
     Ok(vec![
         paired("one site, the same bytes, all held-out text", unit, &mine, "plain PyTorch", &theirs)?
+            .note(&format!("{fed}; both fed the same windows in the same order, both judged by one PyTorch program"))
             .bar("<= 1.03 peer")?,
-        counting("one site, as the trainer measures", "counting model of order 3 (Witten-Bell)", &third)?,
-        counting("the same, best order up to 6", "best counting model", &best)?,
+        counting("one site, as the trainer measures", "counting model of order 3 (Witten-Bell)", &third)?.note(
+            &format!(
+                "{fed}; on the held-out windows that the trainer reads, the counting model fitted on what it was fed"
+            ),
+        ),
+        counting("the same, best order up to 6", "best counting model", &best)?
+            .note(&format!("{fed}; the best order is chosen after the fact, on the held-out text itself")),
         Row::alone("attention zeroed: must not pass order 3", unit, blind)
             .beside("counting model of order 3 (Witten-Bell)", first, blind / first)
+            .note(&format!("one run, seed 1: the check of learning must see a model that cannot look back; {fed}"))
             .bar("> 1 peer")?,
     ])
 }
 
-/// The dataset, prepared once for all seeds.
+/// The data set, prepared once for all seeds.
 fn data(folder: &Path, programs: &Path) -> Result<PathBuf> {
     let data = folder.join("data");
     if !data.join("dataset.json").is_file() {

@@ -167,7 +167,8 @@ fn paired(name: &str, unit: &str, ours: &[f64], peer_name: &str, peer: &[f64]) -
         bail!("{name}: ours has {} rounds and the peer {}", ours.len(), peer.len());
     };
     let (ia, ib) = (stats::iqr(ours).unwrap_or(0.0), stats::iqr(peer).unwrap_or(0.0));
-    Ok(Row::alone(name, unit, a).beside(peer_name, b, ratio.median).spread(&format!(
+    let pairs = ours.iter().zip(peer).map(|(a, b)| a / b).collect();
+    Ok(Row::alone(name, unit, a).beside(peer_name, b, ratio.median).pairs(pairs).spread(&format!(
         "{} paired rounds; quartile distance {ia:.4} ours, {ib:.4} peer; ratio 95 % interval {:.4} to {:.4}",
         ours.len(),
         ratio.low,
@@ -191,6 +192,7 @@ mod tests {
     fn a_paired_row_states_medians_ratio_and_interval() {
         let row = paired("speed", "tokens/s", &[90.0, 91.0, 89.0], "eager", &[100.0, 100.0, 100.0]).unwrap();
         assert_eq!((row.ours, row.peer, row.ratio), (90.0, Some(100.0), Some(0.9)));
+        assert_eq!(row.pairs, [0.9, 0.91, 0.89], "in the order they were measured");
         assert!(row.spread.contains("3 paired rounds"));
     }
 }

@@ -96,7 +96,8 @@ fn returns(said: &Value) -> Vec<String> {
 }
 
 fn next(programs: &Path, checkpoint: &str, run: &Path, data: &Path) -> Vec<String> {
-    let (tool, run) = (programs.join("kubectl-coalition").display().to_string(), run.display());
+    let word = |path: &Path| proc::quoted(&path.display().to_string());
+    let (tool, run, data) = (word(&programs.join("kubectl-coalition")), word(run), word(data));
     vec![
         format!("checkpoint   {checkpoint}"),
         format!("history      {run}/hub/history"),
@@ -111,8 +112,8 @@ fn next(programs: &Path, checkpoint: &str, run: &Path, data: &Path) -> Vec<Strin
         format!("  {tool} logs north {run}"),
         "  sed 's/name: quickstart/name: mine/' crds/examples/quickstart.yaml > my.yaml    # and change a number, then"
             .to_owned(),
-        format!("  {tool} local my.yaml --data rust={}", data.display()),
-        format!("  {}/coalition-trainer data prepare --help    # train on your own text", programs.display()),
+        format!("  {tool} local my.yaml --data rust={data}"),
+        format!("  {} data prepare --help    # train on your own text", word(&programs.join("coalition-trainer"))),
         "  cargo xtask test    # every check of the project".to_owned(),
     ]
 }

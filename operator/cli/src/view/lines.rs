@@ -25,8 +25,8 @@ pub async fn follow(mut snapshot: watch::Receiver<Arc<Snapshot>>) {
             let mark = if told.event.warning { "! " } else { "" };
             note!("{} [{}] {mark}{}", show::time_of_day(), show::duration(told.seconds), told.event.message);
         }
-        let group: Vec<String> = std::iter::once(show::run(&now))
-            .chain(now.status.sites.iter().map(|l| format!("  {}", show::site(l))))
+        let group: Vec<String> = std::iter::once(show::run(&now, true))
+            .chain(now.status.sites.iter().map(|l| format!("  {}", show::site(&now, l, usize::MAX))))
             .collect();
         let due = last.as_ref().is_none_or(|(at, lines)| at.elapsed() >= EVERY && *lines != group);
         if due {

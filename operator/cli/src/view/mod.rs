@@ -1,5 +1,6 @@
 //! The live view of a run: bars on a terminal, lines elsewhere. Shows snapshots; knows nothing of how they come about.
 mod bars;
+pub mod fit;
 mod lines;
 
 use std::io::IsTerminal;

@@ -32,7 +32,7 @@ impl Courier {
         for seq in listed {
             let key = keys::checkpoint(view.run(), seq);
             let due = self.locked(|w| {
-                !w.stock.checkpoints.contains_key(&seq) && w.failed.get(&key).is_none_or(|f| f.1 <= Instant::now())
+                !w.stock.checkpoints.contains_key(&seq) && w.failed.get(&key).is_none_or(|f| f.again <= Instant::now())
             });
             if !due {
                 continue;

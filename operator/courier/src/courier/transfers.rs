@@ -9,7 +9,7 @@ use coalition_protocol::{Seq, SiteId, keys};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Courier, Work};
+use super::{Courier, Failed, Work};
 use crate::wants::Want;
 use crate::{CourierError, checkpoint, stock};
 
@@ -25,7 +25,7 @@ impl Courier {
     /// True if the transfer `key` is to be started now; it then counts as running.
     fn begin(&self, key: &str) -> bool {
         self.locked(|w| {
-            let due = w.failed.get(key).is_none_or(|f| f.1 <= Instant::now());
+            let due = w.failed.get(key).is_none_or(|f| f.again <= Instant::now());
             due && w.running.insert(key.to_owned())
         })
     }
@@ -115,9 +115,11 @@ fn fail(work: &Arc<Mutex<Work>>, woken: &watch::Sender<u64>, key: &str, e: &Cour
     tracing::debug!(key, error = %e, "transfer failed");
     let wait = {
         let mut w = work.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = w.failed.get(key).map_or(0, |f| f.0);
+        let times = w.failed.get(key).map_or(0, |f| f.times);
         let wait = RETRY.0.saturating_mul(1 << times.min(10)).min(RETRY.1);
-        w.failed.insert(key.to_owned(), (times + 1, Instant::now() + wait, e.to_string()));
+        let again = Instant::now() + wait;
+        let failed = Failed { times: times + 1, again, why: e.to_string(), own_store: e.own_store() };
+        w.failed.insert(key.to_owned(), failed);
         wait
     };
     woken.send_modify(|n| *n += 1);

@@ -1,4 +1,5 @@
 //! A backend in memory, with the failures that tests ask for.
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use coalition_gateway::gang::Step;
@@ -18,6 +19,7 @@ struct Inner {
     reports: usize,
     broken: Option<String>,
     rivals: u32,
+    still: BTreeMap<u32, (String, std::time::Duration)>,
 }
 
 pub struct Memory {
@@ -91,6 +93,9 @@ impl Memory {
     pub fn reports(&self) -> usize {
         self.inner.lock().expect("not poisoned").reports
     }
+    pub fn still(&self, worker: u32) -> Option<(String, std::time::Duration)> {
+        self.change(|i| i.still.get(&worker).cloned())
+    }
     pub fn break_report(&self, why: &str) {
         self.change(|i| i.broken = Some(why.to_owned()));
     }
@@ -144,6 +149,9 @@ impl SiteBackend for Memory {
             }
             won
         }))
+    }
+    fn still(&self, worker: u32, process: &str, time: std::time::Duration) {
+        self.change(|i| i.still.insert(worker, (process.to_owned(), time)));
     }
     async fn report(&self, _: TrainerReport) -> Result<(), BackendError> {
         self.change(|i| {

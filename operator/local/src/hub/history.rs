@@ -99,10 +99,7 @@ impl Chain {
         let mut bytes = serde_json::to_vec_pretty(&signed).map_err(|e| bug(e.to_string()))?;
         bytes.push(b'\n');
         if !durable::create(&path, &bytes, Mode::Plain)? {
-            return Err(LocalError::Damaged {
-                path,
-                what: "another hub appended it: only one runner may work in this folder".to_owned(),
-            });
+            return Err(LocalError::Rival { seq: seq.0, path });
         }
         Arc::make_mut(&mut self.records).push(signed);
         Ok(())

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::LocalError;
 use crate::durable::{self, Mode};
+use crate::hub::snapshot::Down;
 use crate::layout::Layout;
 
 /// What the hub knows of a site.
@@ -33,6 +34,8 @@ pub struct Exchange {
     site_runs: BTreeMap<SiteId, watch::Sender<Option<Arc<SiteRun>>>>,
     inbox: Mutex<BTreeMap<SiteId, Inbox>>,
     told: Mutex<Vec<Event>>,
+    /// Sites without power, on request.
+    down: Mutex<BTreeMap<SiteId, Down>>,
     /// Wakes the hub's loop.
     pub changed: Notify,
 }
@@ -61,6 +64,7 @@ impl Exchange {
             site_runs: sites.iter().map(|s| (s.clone(), watch::Sender::new(None))).collect(),
             inbox: Mutex::new(inbox),
             told: Mutex::new(told),
+            down: Mutex::default(),
             changed: Notify::new(),
         }))
     }
@@ -86,6 +90,22 @@ impl Exchange {
     /// What was told since the last call.
     pub fn take_told(&self) -> Vec<Event> {
         std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that a site lost its power on request, or that it has it again.
+    pub fn set_down(&self, site: &SiteId, down: Option<Down>) {
+        let mut all = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        match down {
+            Some(down) => all.insert(site.clone(), down),
+            None => all.remove(site),
+        };
+        drop(all);
+        self.changed.notify_one();
+    }
+
+    /// Sites without power.
+    pub fn down(&self) -> BTreeMap<SiteId, Down> {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Shows the records to all sites.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::LocalError;
 use crate::clock::Clock;
 use crate::durable;
+use crate::lock::RunnerLock;
 use crate::setup::Setup;
 use crate::site::random_hex;
 use history::Chain;
@@ -43,6 +44,7 @@ pub struct Hub {
     seen: observe::Seen,
     reporter: Reporter,
     suspend: watch::Receiver<bool>,
+    lock: Arc<RunnerLock>,
 }
 
 impl Hub {
@@ -50,6 +52,7 @@ impl Hub {
     pub fn open(
         setup: &Setup,
         exchange: Arc<Exchange>,
+        lock: Arc<RunnerLock>,
         suspend: watch::Receiver<bool>,
     ) -> Result<(Self, watch::Receiver<Arc<Snapshot>>), LocalError> {
         let mirror = restore::look(&setup.layout, &setup.run, setup.sites.keys())?;
@@ -119,14 +122,17 @@ impl Hub {
             world.add_site(site.clone(), now);
         }
         exchange.show_history(chain.records());
-        let (reporter, snapshot) = Reporter::new(setup, remembered, now);
-        Ok((Self { world, chain, exchange, clock, seen: observe::Seen::default(), reporter, suspend }, snapshot))
+        // What is true already is shown before anyone is heard: a run that is complete was never queued.
+        let status = plan(&world, now).status;
+        let (reporter, snapshot) = Reporter::new(setup, remembered, status, now);
+        Ok((Self { world, chain, exchange, clock, seen: observe::Seen::default(), reporter, suspend, lock }, snapshot))
     }
 
     /// Runs until the run has ended, until it is suspended and every site has stopped, or until `enough` is true. The caller
     /// stops polling it to end it at once.
     pub async fn run(mut self, mut enough: watch::Receiver<bool>) -> Result<(), LocalError> {
         loop {
+            self.lock.keep()?;
             self.world.suspend = *self.suspend.borrow_and_update();
             observe::observe(&mut self.world, &self.exchange, &self.clock, &mut self.seen);
             let now = self.clock.now();
@@ -136,7 +142,7 @@ impl Hub {
             let deadline = decision.next_deadline;
             let done = apply::apply(&mut self.world, &mut self.chain, &self.exchange, &decision, now)?;
             decision.events.extend(self.exchange.take_told());
-            self.reporter.report(&self.world, decision, now);
+            self.reporter.report(&self.world, decision, self.exchange.down(), now);
             if appended {
                 continue;
             }

@@ -59,6 +59,14 @@ impl Steps {
     }
 }
 
+/// A site that is down because someone asked for it: no silence to wonder about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Down {
+    /// True if it starts again without being asked to, as `--kill SITE@STEP+SECONDS` says.
+    pub by_itself: bool,
+}
+
 /// The commit that the newest measurement on held-out text was made at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -95,6 +103,9 @@ pub struct Snapshot {
     /// Where the newest of the measurements was made.
     #[serde(default)]
     pub measured: Option<Measured>,
+    /// Sites that are down on request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub down: BTreeMap<SiteId, Down>,
     /// After a stop: sites that ran when it was asked for, and had not said that they saved when the runner ended.
     #[serde(default)]
     pub unsaved: Vec<SiteId>,

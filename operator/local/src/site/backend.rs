@@ -1,10 +1,11 @@
 //! A pretended site as its gateway sees it: the gang in a file, the report at the hub, hub and history through the line.
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use coalition_courier::Findings;
 use coalition_gateway::{BackendError, GangState, SiteBackend, Snapshot, Versioned};
-use coalition_protocol::messages::{SiteReport, SiteRun, TrainerReport};
+use coalition_protocol::messages::{GangReport, SiteReport, SiteRun, TrainerReport};
 use coalition_protocol::record::Body;
 use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Attempt, Incarnation, Seq, SiteId};
@@ -14,7 +15,9 @@ use crate::LocalError;
 use crate::durable::{self, Mode};
 use crate::hub::link::Link;
 use crate::layout::Layout;
+use crate::paste;
 use crate::site::compose::{Parts, compose};
+use crate::site::stillness::Stillness;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -25,6 +28,7 @@ struct Inner {
     durable: Option<Arc<SiteReport>>,
     asked: u64,
     written: u64,
+    still: Stillness,
 }
 
 /// The state of one pretended site. Shared by gateway, courier loop and gang.
@@ -60,7 +64,8 @@ impl LocalSite {
         let durable = link.stored();
         let gang = gang(layout, site, &link, durable.as_deref())?;
         let mut inner = Inner { gang: Versioned { version: 1, value: gang }, durable, ..Inner::default() };
-        inner.parts.gang = inner.gang.value.report(workers);
+        // That workers of an earlier life saved and left is no news of this one, and would be read as if it were.
+        inner.parts.gang = GangReport { stopped: false, ..inner.gang.value.report(workers) };
         inner.parts.damaged = inner.gang.value.damaged;
         Ok(Arc::new(Self {
             site: site.clone(),
@@ -129,6 +134,18 @@ impl LocalSite {
                 nonce.clone_into(&mut i.parts.looked);
             }
             visible
+        });
+        if changed {
+            self.touch();
+        }
+    }
+
+    /// What is known of its workers' stillness changes; a view shows a new step of it.
+    pub fn stillness(&self, change: impl FnOnce(&mut Stillness)) {
+        let changed = self.locked(|i| {
+            change(&mut i.still);
+            let seconds = i.still.seconds(&i.gang.value);
+            std::mem::replace(&mut i.parts.still_seconds, seconds) != seconds
         });
         if changed {
             self.touch();
@@ -229,20 +246,26 @@ impl SiteBackend for LocalSite {
         let damaged = self.locked(|i| {
             i.parts.gang = next.report(self.workers);
             let damaged = next.damaged.filter(|d| i.parts.damaged.replace(*d) != Some(*d));
+            i.parts.still_seconds = i.still.seconds(&next);
             i.gang = Versioned { version: seen + 1, value: next };
             damaged
         });
         if let Some(incarnation) = damaged {
             let what = format!(
                 "{}: its workers found its store damaged, with nothing in it to go on from: it counts as lost, and the site begins \
-                 anew after incarnation {incarnation}. `kubectl-coalition logs {}` names what is damaged",
-                self.site, self.site
+                 anew after incarnation {incarnation}. `{}` names what is damaged",
+                self.site,
+                paste::command(&format!("logs {}", self.site), self.layout.dir())
             );
             self.link.tell("StoreDamaged", what);
         }
         self.touch();
         self.publish().await.map_err(unavailable)?;
         Ok(true)
+    }
+
+    fn still(&self, worker: u32, process: &str, time: Duration) {
+        self.stillness(|s| s.told(worker, process, time));
     }
 
     async fn report(&self, part: TrainerReport) -> Result<(), BackendError> {

@@ -12,6 +12,8 @@ pub struct Parts {
     pub findings: Findings,
     /// The gang.
     pub gang: GangReport,
+    /// For how long its gang has been still.
+    pub still_seconds: u64,
     /// The incarnation whose store a worker found damaged beyond use.
     pub damaged: Option<Incarnation>,
     /// Where the courier is reached.
@@ -53,7 +55,7 @@ pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> Sit
         checkpoints: findings.checkpoints.clone(),
         mirrored: findings.mirrored,
         records: findings.records.clone(),
-        gang: parts.gang.clone(),
+        gang: GangReport { still_seconds: parts.still_seconds, ..parts.gang.clone() },
         progress: same.map(|b| b.progress.clone()).unwrap_or_default(),
         refusals: parts.findings.problems.clone(),
     };

@@ -4,6 +4,7 @@ pub mod backend;
 pub mod compose;
 pub mod gang;
 pub mod process;
+pub mod stillness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -183,6 +184,7 @@ async fn courier_loop(state: Arc<LocalSite>, mut courier: Courier, endpoint: Str
             tell_problems(&state, &mut problems, &findings);
             state.found(findings, &endpoint, &input.site_run.nonce);
         }
+        state.stillness(|s| s.pass(std::time::Instant::now()));
         match state.publish().await {
             Ok(()) => told = false,
             Err(e) => {

@@ -29,6 +29,7 @@ pub fn report<'a>(world: &'a mut World, site: &SiteId) -> &'a mut SiteReport {
 }
 
 /// The kinds of the records so far.
+#[allow(dead_code)] // Each test binary uses a part.
 pub fn kinds(sim: &Sim) -> Vec<&'static str> {
     sim.chain.iter().map(|r| r.body.kind()).collect()
 }

@@ -9,8 +9,10 @@ mod work;
 
 use serde::{Deserialize, Serialize};
 
-pub use report::{Failure, GangReport, Held, Moments, Progress, Resume, SiteReport};
-pub use trainer::{ErrorReply, ExitReport, JoinReply, JoinRequest, Orders, Permit, TrainerReport, ViewReply};
+pub use report::{Failure, GangReport, Held, Moments, Progress, Resume, STORE_FAILED, SiteReport};
+pub use trainer::{
+    ErrorReply, ExitReport, JoinReply, JoinRequest, Orders, Permit, PermitRequest, TrainerReport, ViewReply,
+};
 pub use work::{Evaluation, Offer, StateReport, StepOffer, StoredCheckpoint};
 
 use crate::history::Head;

@@ -97,7 +97,20 @@ pub struct GangReport {
     /// Says that every worker left after saving.
     #[serde(default)]
     pub stopped: bool,
+    /// Counts the seconds since the worker that has been still longest did anything, by its site's own clock; 0 as long as nobody has to
+    /// wonder. Rises in steps, so that a still gang does not make a new report a second.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub still_seconds: u64,
 }
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The shape that serde asks for.
+const fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// The reason among [`SiteReport::refusals`] of a site whose own store does not take what must be written: it can neither
+/// offer nor hold.
+pub const STORE_FAILED: &str = "StoreFailed";
 
 /// Describes a worker that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -104,6 +104,20 @@ pub struct ExitReport {
     pub log: String,
 }
 
+/// Supervisor → gateway: the worker's process lives; renew its permit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PermitRequest {
+    /// Which worker.
+    pub worker: u32,
+    /// Its process, as it joined.
+    pub process: String,
+    /// For how long its main loop has not turned, milliseconds: a process may live and do nothing (stopped, or behind a disk
+    /// that does not answer).
+    #[serde(default)]
+    pub still_millis: u64,
+}
+
 /// Gateway → supervisor: what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -11,6 +11,7 @@ use coalition_store::{BlockingStore, StoreError, opening};
 use serde::Serialize;
 
 use super::{LOOK, Leader};
+use crate::alive::turned;
 use crate::config::WorkerConfig;
 use crate::events::emit;
 use crate::failure::{Failure, Stop};
@@ -144,6 +145,7 @@ fn first_view(
     let mut told = false;
     let mut unready = Once::default();
     loop {
+        turned();
         let seen = ground.watch.now();
         if let Some(why) = &seen.broken {
             return Err(Failure::new(exit::TRY_AGAIN, why.clone()).into());
