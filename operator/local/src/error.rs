@@ -132,6 +132,16 @@ pub enum LocalError {
         /// Its file.
         path: PathBuf,
     },
+    /// The state folder is no longer where it was.
+    #[error(
+        "{dir} was moved or removed while a run was at work in it: this runner ends. Where it lies now, \
+         `kubectl-coalition resume` goes on from the last round that counts",
+        dir = dir.display()
+    )]
+    Moved {
+        /// Where it was.
+        dir: PathBuf,
+    },
     /// No runner is at work there.
     #[error("no runner is at work in {dir}: `{resume}` starts one", dir = dir.display(), resume = paste::command("resume", dir))]
     NotRunning {
@@ -198,9 +208,11 @@ impl LocalError {
             Self::Argument { .. } => exit_code::USAGE,
             Self::Data { .. } => exit_code::DATA,
             Self::Input { .. } | Self::Damaged { .. } | Self::NoSite { .. } => exit_code::NO_INPUT,
-            Self::Busy { .. } | Self::Rival { .. } | Self::NotRunning { .. } | Self::NotTaken { .. } => {
-                exit_code::UNAVAILABLE
-            }
+            Self::Busy { .. }
+            | Self::Rival { .. }
+            | Self::Moved { .. }
+            | Self::NotRunning { .. }
+            | Self::NotTaken { .. } => exit_code::UNAVAILABLE,
             Self::NotSaved { .. } => exit_code::INTERRUPTED,
             Self::Bug(_) | Self::NoPower { .. } => exit_code::BUG,
             Self::Program { .. } => exit_code::NO_PROGRAM,
@@ -212,7 +224,9 @@ impl LocalError {
     pub fn write(path: &Path, e: &std::io::Error) -> Self {
         use std::io::ErrorKind as K;
         let what = match e.kind() {
-            K::StorageFull | K::QuotaExceeded => format!("the disk is full ({e}): free some space, then `resume`"),
+            K::StorageFull | K::QuotaExceeded => {
+                format!("the disk is full ({e}): free some space; what ended goes on with `resume`")
+            }
             K::ReadOnlyFilesystem => format!("the file system is read-only ({e}): give a --dir on another one"),
             K::PermissionDenied => format!("permission denied ({e}): give a --dir that this user may write"),
             _ => e.to_string(),

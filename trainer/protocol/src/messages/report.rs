@@ -48,7 +48,7 @@ pub struct Progress {
     /// Training loss of the newest step, nats a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Real>,
-    /// Tokens a second while training, over the newest steps.
+    /// Tokens a second while training, over the steps of this round and the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<Real>,
     /// Held-out bits per byte, with the commit it was measured at.
