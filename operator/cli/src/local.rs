@@ -171,8 +171,12 @@ fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
         Ending::Unsaved(sites) => style::error(&format!("stopped: {}", stop::unsaved(sites))),
     };
     say!("{} {outcome}", style::strong(s.run.as_str()));
+    let under_way = match ending {
+        Ending::Suspended => show::under_way(s, runner.setup().spec.training.batch_tokens),
+        Ending::Complete | Ending::Failed | Ending::Unsaved(_) => String::new(),
+    };
     let mut facts = vec![
-        ("tokens", format!("{} of {}", status.tokens, status.budget)),
+        ("tokens", format!("{} of {}{}", status.tokens, status.budget, under_way)),
         ("rounds", format!("{}, {} of them without some site", status.round.0, status.left_out)),
         ("time", show::duration(s.seconds)),
     ];
