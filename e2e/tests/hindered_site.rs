@@ -10,6 +10,7 @@ use std::time::Duration;
 use coalition_e2e::manifest::Small;
 use coalition_e2e::run::Run;
 use coalition_e2e::{programs, wait};
+use coalition_protocol::SiteId;
 use common::{Disk, REFUSED, output};
 
 /// Seconds until a silent site is replaced: rounds that go on within [`SOON`] did not wait for that.
@@ -69,7 +70,7 @@ fn a_store_that_stays_read_only_does_not_keep_a_run_from_its_end() {
     remount(&disk, "ro");
     run.finish(Duration::from_mins(4)).unwrap();
     let view = run.folder().view().unwrap();
-    let names: Vec<&str> = view.ended().unwrap().confirmers.iter().map(|s| s.as_str()).collect();
+    let names: Vec<&str> = view.ended().unwrap().confirmers.iter().map(SiteId::as_str).collect();
     assert_eq!(names, ["north"]);
     assert!(run.output().contains("StoreFails"), "{}", run.tail());
 }
