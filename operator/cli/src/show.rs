@@ -107,16 +107,6 @@ pub fn steps(s: &Snapshot, site: &SiteId) -> String {
     }
 }
 
-/// What sites fed in the round that is not committed, `batch` tokens a step, as the end of a line; empty if nothing.
-pub fn under_way(s: &Snapshot, batch: u64) -> String {
-    let next = s.status.round.0 + 1;
-    let steps: u64 = s.status.sites.iter().filter(|l| l.round.0 == next).map(|l| l.inner_step).sum();
-    match steps {
-        0 => String::new(),
-        _ => format!("; round {next} under way: {} tokens fed, not committed yet", steps.saturating_mul(batch)),
-    }
-}
-
 /// What a site is doing, in one word: down, if someone asked for that.
 pub fn state_of(s: &Snapshot, line: &SiteStatus) -> &'static str {
     if s.down.contains_key(&line.site) { "down" } else { state(line.state) }
