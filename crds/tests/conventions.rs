@@ -26,7 +26,7 @@ const FOREIGN: &str = "spec.model.config.";
 const OPEN: [&str; 4] = [
     // Foreign keys: the planner.
     "spec.model.config",
-    // The resolved run: the site, which refuses what it does not know (decision record 0012).
+    // The resolved run: the site, which refuses what it does not know (decision record 0014).
     "spec.spec",
     "spec.siteRun.spec",
     // A signed record: whoever verifies its signature.

@@ -74,6 +74,11 @@ fn json_is_read_as_well() {
     "workers: \"2\"",
     "spec.siteTemplates[0].workers: \"2\": must be a whole number. Write it without quotes"
 )]
+#[case::unit(
+    "replaceAfterSeconds: 120",
+    "replaceAfterSeconds: 2m",
+    "spec.sites.replaceAfterSeconds: \"2m\": must be a whole number of seconds. Write it without quotes and unit, such as 120."
+)]
 #[case::scalar(
     "sites:\n    min: 1                      # goes on with one site\n    max: 2\n    replaceAfterSeconds: 120",
     "sites: two",

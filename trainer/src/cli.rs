@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use coalition_data::tokenizer::{BOS, EOS};
+use coalition_spec::tokens;
 
 /// Trains one site's part of a run, prepares its data, and writes text from what was learnt.
 #[derive(Debug, Parser)]
@@ -115,8 +116,8 @@ pub struct Prepare {
     /// Seed of the held-out split.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Take documents only until they hold so many bytes.
-    #[arg(long, value_name = "BYTES")]
+    /// Take documents only until they hold so many bytes, such as 400k or 4M (powers of 1000, as in manifests).
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub limit_bytes: Option<u64>,
     /// Take binary files too. Without it a file with a NUL byte in its first 8 KiB is passed by, counted and named.
     #[arg(long)]
@@ -163,4 +164,13 @@ pub struct Generate {
     /// Compute threads.
     #[arg(long, default_value_t = 2)]
     pub threads: usize,
+}
+
+/// An amount of bytes, written as manifests write tokens; a capital K is one as well.
+fn bytes(text: &str) -> Result<u64, String> {
+    tokens::parse(&text.replace('K', "k")).map_err(|_| {
+        "must be a whole number of bytes, at most 9007T, with one of the suffixes k, M, G, T (powers of 1000) or none, such as \
+         400k, 4M or 8192"
+            .to_owned()
+    })
 }

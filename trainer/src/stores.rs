@@ -23,7 +23,9 @@ pub fn runs(store: &BlockingStore) -> String {
         }
     }
     if found.is_empty() {
-        return "it holds none of any run".to_owned();
+        return "it holds none of any run yet: the first is written after keep.everyRounds rounds of the run's CheckpointPolicy, and \
+                one at the run's end"
+            .to_owned();
     }
     let told = found.iter().map(|(run, seqs)| format!("run {run}, of records {}", bounded(seqs, ", ")));
     format!("it holds those of {}", bounded(&told.collect::<Vec<_>>(), "; "))

@@ -54,6 +54,22 @@ fn bad_input_is_told_with_field_value_and_bound() {
         exit::CONFIG,
         &["holds no run checkpoint of run r", "it is no site's store", "STATE/sites/SITE/store"],
     );
+    // A store of a run that is too young.
+    std::fs::create_dir_all(dir.path().join("young/runs/r/sites")).unwrap();
+    refused(
+        &["generate", "--store", &path("young"), "--run", "r", "--data", "/nowhere"],
+        exit::CONFIG,
+        &[
+            "holds no run checkpoint of run r",
+            "none of any run yet",
+            "after keep.everyRounds rounds",
+            "at the run's end",
+        ],
+    );
+    for (amount, said) in [("4X", "4X"), ("-1", "-1"), ("", "such as 400k, 4M or 8192")] {
+        let limit = format!("--limit-bytes={amount}");
+        refused(&["data", "prepare", "--out", &path("out"), &limit, &empty], 2, &[said, "suffixes k, M, G, T"]);
+    }
     let nowhere = path("no where");
     let prepare = format!("`coalition-trainer data prepare --out '{nowhere}' FILES…` makes a data set there");
     refused(&["data", "verify", &nowhere], exit::DATA, &["there is no such folder", &prepare]);

@@ -53,6 +53,6 @@ fn a_worker_that_hangs_is_killed_and_nothing_is_lost() {
     let north = &s.sites[&site()];
     assert!(north.still >= HANGS, "the gateway heard of {} ms", north.still);
     let told = &north.exits[0];
-    assert!(told.exit_code == 137 && told.log.contains("has done nothing for 5 s"), "{told:?}");
+    assert!(told.exit_code == 137 && told.log.contains("has shown no sign of life for 5 s"), "{told:?}");
     assert_eq!(north.resumed, ["Fresh", "Exact"]);
 }

@@ -190,9 +190,12 @@ fn add(examined: &mut Examined, document: Document) {
             "Rename one.",
         ));
     }
-    // With its own values if they have the right types: later checks know better what to say of them.
-    let mut stood = Vec::new();
-    let typed = objects.take(&kind, &validate::complete(&kind, &document.value)).or_else(|e| {
+    // With its own values if they have the right types: later checks know better what to say of them. Not with numbers below
+    // zero, which are told already: those checks count, and have nothing to compute with.
+    let mut own = validate::complete(&kind, &document.value);
+    let below_zero: Vec<Problem> = found.iter().filter(|p| is_below_zero(&own, &p.field)).cloned().collect();
+    let mut stood = stand_in::fill(&kind, &mut own, &below_zero);
+    let typed = objects.take(&kind, &own).or_else(|e| {
         stood = checked.stand_ins;
         if stood.is_empty() { Err(e) } else { objects.take(&kind, &checked.stood) }
     });
@@ -206,6 +209,11 @@ fn add(examined: &mut Examined, document: Document) {
     found.into_iter().for_each(&mut tell);
     stand_ins.push((object.clone(), stood));
     objects.places.push((object, document));
+}
+
+/// Whether a whole number below zero stands in a field.
+fn is_below_zero(object: &Value, field: &str) -> bool {
+    object.pointer(&stand_in::pointer(field, false)).and_then(Value::as_i64).is_some_and(|n| n < 0)
 }
 
 fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, String> {

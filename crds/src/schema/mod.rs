@@ -51,6 +51,9 @@ fn wrong_type(schema: &Value, expected: &str, value: &Value, path: &str) -> Prob
     let (noun, way_out) = match expected {
         "object" => ("a mapping", "Write its fields below it, indented.".to_owned()),
         "array" => ("a list", "Write its entries below it, each with a leading '-'.".to_owned()),
+        "integer" if path.to_lowercase().ends_with("seconds") => {
+            ("a whole number of seconds", "Write it without quotes and unit, such as 120.".to_owned())
+        }
         "integer" => ("a whole number", "Write it without quotes, fraction or exponent.".to_owned()),
         "number" => ("a finite number", "Write it without quotes, such as 3.0e-4.".to_owned()),
         "boolean" => ("true or false", "Write true or false without quotes.".to_owned()),

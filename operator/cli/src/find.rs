@@ -128,7 +128,11 @@ fn missing(known: &[Known], asked: bool) -> String {
     if !asked && known.len() > 1 {
         return format!("there are several runs below {RUNS}: name one of {}", names(known));
     }
-    let here = if known.is_empty() { format!(", and there is none below {RUNS} here") } else { list(known) };
+    let here = if known.is_empty() {
+        format!(", and there is none below {RUNS} here: go to the folder that the run was started in")
+    } else {
+        list(known)
+    };
     format!(
         "it is not the state folder of a local run, nor the name of one{here}. A run that was started with --dir is found by that \
          folder, not by its name"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalition_local::{Ending, LocalError, RunOptions, Runner, Snapshot, exit_code, faults, manifest, paste, stop};
-use coalition_planner::status::Phase;
+use coalition_planner::status::{Phase, RunStatus};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -161,6 +161,16 @@ async fn interrupted_twice(interrupt: &mut Signal, terminate: &mut Signal, runne
     }
 }
 
+/// What sites fed in the round that is not committed, `batch` tokens a step, as the end of a line; empty if nothing.
+fn under_way(status: &RunStatus, batch: u64) -> String {
+    let next = status.round.0 + 1;
+    let steps: u64 = status.sites.iter().filter(|l| l.round.0 == next).map(|l| l.inner_step).sum();
+    match steps {
+        0 => String::new(),
+        _ => format!("; round {next} under way: {} tokens fed, not committed yet", steps.saturating_mul(batch)),
+    }
+}
+
 /// What came of it.
 fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
     let status = &s.status;
@@ -171,8 +181,12 @@ fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
         Ending::Unsaved(sites) => style::error(&format!("stopped: {}", stop::unsaved(sites))),
     };
     say!("{} {outcome}", style::strong(s.run.as_str()));
+    let under_way = match ending {
+        Ending::Suspended => under_way(status, runner.setup().spec.training.batch_tokens),
+        Ending::Complete | Ending::Failed | Ending::Unsaved(_) => String::new(),
+    };
     let mut facts = vec![
-        ("tokens", format!("{} of {}", status.tokens, status.budget)),
+        ("tokens", format!("{} of {}{}", status.tokens, status.budget, under_way)),
         ("rounds", format!("{}, {} of them without some site", status.round.0, status.left_out)),
         ("time", show::duration(s.seconds)),
     ];
@@ -223,5 +237,34 @@ fn summary(runner: &Runner, s: &Snapshot, ending: &Ending) {
         Ending::Suspended => say!("`{resume}` goes on exactly from here."),
         Ending::Unsaved(_) => say!("`{resume}` goes on."),
         Ending::Complete | Ending::Failed => {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_fed_and_is_not_committed_is_told() {
+        let site = |name: &str, round: u64, inner: u64| {
+            serde_json::json!({
+                "site": name, "state": "Stopped", "incarnation": 1, "attempt": 1, "workersReady": 0, "workers": 1, "step": 99,
+                "round": round, "innerStep": inner, "innerSteps": 16, "loss": null, "tokensPerSecond": null, "waitingFor": "",
+                "next": "", "missed": 0
+            })
+        };
+        let status = |sites: Vec<serde_json::Value>| -> RunStatus {
+            serde_json::from_value(serde_json::json!({
+                "phase": "Suspended", "reason": "SuspendRequested", "message": "", "head": null, "tokens": 0, "budget": 4000,
+                "round": 0, "leftOut": 0, "loss": null, "tokensPerSecond": null, "etaSeconds": null, "sites": sites,
+                "checkpoint": null, "restartsCharged": 0, "restartsInfrastructure": 0
+            }))
+            .unwrap()
+        };
+        let begun = status(vec![site("north", 1, 5), site("south", 1, 4)]);
+        assert_eq!(under_way(&begun, 2048), "; round 1 under way: 18432 tokens fed, not committed yet");
+        // What is left of a round that is committed is no news.
+        assert_eq!(under_way(&status(vec![site("north", 0, 16), site("south", 1, 0)]), 2048), "");
     }
 }

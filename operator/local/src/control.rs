@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use coalition_planner::status::Phase;
 use coalition_protocol::SiteId;
 use serde::{Deserialize, Serialize};
 
 use crate::LocalError;
 use crate::durable::{self, Mode};
+use crate::hub::snapshot::{Snapshot, Told};
 use crate::layout::Layout;
 use crate::lock::RunnerLock;
 
@@ -41,12 +43,29 @@ pub enum Command {
 /// is at work.
 pub fn send(layout: &Layout, command: &Command) -> Result<PathBuf, LocalError> {
     if !RunnerLock::is_held(layout) {
-        return Err(LocalError::NotRunning { dir: layout.dir().to_owned() });
+        return Err(nobody(layout));
     }
     durable::folder(&layout.control())?;
     let path = layout.control().join(format!("{}.json", crate::site::random_hex()?));
     durable::replace_json(&path, command, Mode::Plain)?;
     Ok(path)
+}
+
+/// Why nobody takes a command, where no runner is at work: the run is over, or it waits for one.
+pub fn nobody(layout: &Layout) -> LocalError {
+    let dir = layout.dir().to_owned();
+    // A status that cannot be read says nothing.
+    let last = durable::read_json::<Snapshot>(&layout.status()).ok().flatten();
+    match last.map(|s| s.status.phase) {
+        Some(phase @ (Phase::Complete | Phase::Failed)) => LocalError::Over { dir, complete: phase == Phase::Complete },
+        _ => LocalError::NotRunning { dir },
+    }
+}
+
+/// The newest event of this kind at a site that the runner has told.
+pub fn told(layout: &Layout, site: &SiteId, reason: &str) -> Option<Told> {
+    let last = durable::read_json::<Snapshot>(&layout.status()).ok().flatten()?;
+    last.events.into_iter().rfind(|t| t.event.reason == reason && t.event.site.as_ref() == Some(site))
 }
 
 /// Takes the commands that wait, oldest first. What is no command is removed with a warning.

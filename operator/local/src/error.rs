@@ -1,6 +1,8 @@
 //! What can stop a local run from starting or going on, each with the way out and the exit code of the tool.
 use std::path::{Path, PathBuf};
 
+use coalition_protocol::Digest;
+
 use crate::paste;
 
 /// Exit codes of `kubectl-coalition`, from sysexits.h, so that scripts can tell one cause from another.
@@ -50,6 +52,16 @@ pub enum LocalError {
         /// The state folder.
         dir: PathBuf,
         /// What differs.
+        what: String,
+    },
+    /// The folder holds a run that trains on another data set.
+    #[error(
+        "data set {name} in {what}; a run on other data needs another metadata.name, and another --dir if you name one"
+    )]
+    OtherData {
+        /// The data set's name in the mixture.
+        name: String,
+        /// Where it was looked for, what lies there, what the run trains on, and where that is to be found.
         what: String,
     },
     /// The budget of a run that has ended was raised.
@@ -132,11 +144,34 @@ pub enum LocalError {
         /// Its file.
         path: PathBuf,
     },
+    /// The state folder is no longer where it was.
+    #[error(
+        "{dir} was moved or removed while a run was at work in it: this runner ends. Where it lies now, \
+         `kubectl-coalition resume` goes on from the last round that counts",
+        dir = dir.display()
+    )]
+    Moved {
+        /// Where it was.
+        dir: PathBuf,
+    },
     /// No runner is at work there.
     #[error("no runner is at work in {dir}: `{resume}` starts one", dir = dir.display(), resume = paste::command("resume", dir))]
     NotRunning {
         /// The state folder.
         dir: PathBuf,
+    },
+    /// The run there is over: nobody is at work, and nobody will be.
+    #[error(
+        "the run in {dir} {how}: no runner is at work in it, and there is nothing to stop or to break. `{status}` shows how it ended",
+        dir = dir.display(),
+        how = if *complete { "is complete" } else { "has failed" },
+        status = paste::command("status", dir)
+    )]
+    Over {
+        /// The state folder.
+        dir: PathBuf,
+        /// Whether it ended as complete.
+        complete: bool,
     },
     /// A request was still under way when the site was killed.
     #[error("{site} was killed on request: nothing that it still does counts")]
@@ -194,13 +229,18 @@ impl LocalError {
     /// The exit code of a tool that stops with this.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Manifest { .. } | Self::OtherRun { .. } | Self::Ended { .. } => exit_code::MANIFEST,
+            Self::Manifest { .. } | Self::OtherRun { .. } | Self::OtherData { .. } | Self::Ended { .. } => {
+                exit_code::MANIFEST
+            }
             Self::Argument { .. } => exit_code::USAGE,
             Self::Data { .. } => exit_code::DATA,
             Self::Input { .. } | Self::Damaged { .. } | Self::NoSite { .. } => exit_code::NO_INPUT,
-            Self::Busy { .. } | Self::Rival { .. } | Self::NotRunning { .. } | Self::NotTaken { .. } => {
-                exit_code::UNAVAILABLE
-            }
+            Self::Busy { .. }
+            | Self::Rival { .. }
+            | Self::Moved { .. }
+            | Self::NotRunning { .. }
+            | Self::Over { .. }
+            | Self::NotTaken { .. } => exit_code::UNAVAILABLE,
             Self::NotSaved { .. } => exit_code::INTERRUPTED,
             Self::Bug(_) | Self::NoPower { .. } => exit_code::BUG,
             Self::Program { .. } => exit_code::NO_PROGRAM,
@@ -208,11 +248,39 @@ impl LocalError {
         }
     }
 
+    /// Another data set than the run trains on. `folder` is where it was looked for now, `before` where it lay when the run was
+    /// last at work, if that is known; the digests are those of what lies there and of what the run began with.
+    pub fn other_data(
+        dir: &Path,
+        name: &str,
+        (folder, here): (&Path, Digest),
+        (before, there): (Option<&Path>, Digest),
+    ) -> Self {
+        let way_out = match before {
+            Some(before) if before == folder => format!(
+                "it was this folder when the run was last at work, so what lies in it was made anew: bring the former one back, or say \
+                 where it lies with `--data {name}=DIR`"
+            ),
+            Some(before) => format!("give the one it was started with: `--data {name}={}`", paste::path(before)),
+            None => format!("say where the one lies that it was started with: `--data {name}=DIR`"),
+        };
+        let what = format!(
+            "{} has the digest {}, and the run in {} trains on one with the digest {}, which cannot change in a run: {way_out}",
+            folder.display(),
+            here.short(),
+            dir.display(),
+            there.short()
+        );
+        Self::OtherData { name: name.to_owned(), what }
+    }
+
     /// A failed write, with what can be done about it.
     pub fn write(path: &Path, e: &std::io::Error) -> Self {
         use std::io::ErrorKind as K;
         let what = match e.kind() {
-            K::StorageFull | K::QuotaExceeded => format!("the disk is full ({e}): free some space, then `resume`"),
+            K::StorageFull | K::QuotaExceeded => {
+                format!("the disk is full ({e}): free some space; what ended goes on with `resume`")
+            }
             K::ReadOnlyFilesystem => format!("the file system is read-only ({e}): give a --dir on another one"),
             K::PermissionDenied => format!("permission denied ({e}): give a --dir that this user may write"),
             _ => e.to_string(),

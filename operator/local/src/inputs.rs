@@ -87,7 +87,13 @@ pub(crate) fn data_folder(
     let absolute = |p: &Path| std::path::absolute(p).map_err(|e| LocalError::read(p, &e));
     if let Some(dir) = options.data.get(name) {
         text("--data", dir)?;
-        return absolute(dir);
+        return match before.filter(|_| !holds(dir)) {
+            Some(before) => Err(LocalError::Data {
+                name: name.to_owned(),
+                what: format!("there is no data set in {}: {}", absolute(dir)?.display(), gone(name, before, holds)),
+            }),
+            None => absolute(dir),
+        };
     }
     let mut tried = Vec::new();
     if let Some(all) = std::env::var_os("COALITION_DATA").filter(|v| !v.is_empty()).map(PathBuf::from) {
@@ -97,24 +103,33 @@ pub(crate) fn data_folder(
     tried.push(base.join(name));
     // What is there without being a data set is likely the text to make one of: it stays.
     let out = paste::path(&if base.join(name).exists() { base.join(format!("{name}-data")) } else { base.join(name) });
-    match tried.iter().find(|p| holds(p)) {
-        Some(found) => {
-            text("the data set's folder", found)?;
-            absolute(found)
-        }
-        None => Err(LocalError::Data {
-            name: name.to_owned(),
-            what: format!(
-                "spec.data.mixture names it, and there is no data set in {}: `coalition-trainer data prepare --out {out} FILES…` makes \
-                 one of files and folders with text; then `--data {name}={out}` says where it lies",
-                tried
-                    .iter()
-                    .map(|p| absolute(p).map(|p| p.display().to_string()))
-                    .collect::<Result<Vec<_>, _>>()?
-                    .join(" or ")
-            ),
-        }),
+    if let Some(found) = tried.iter().find(|p| holds(p)) {
+        text("the data set's folder", found)?;
+        return absolute(found);
     }
+    let tried = tried.iter().map(|p| absolute(p).map(|p| p.display().to_string()));
+    let tried = tried.collect::<Result<Vec<_>, _>>()?.join(" or ");
+    let way_out = match before {
+        Some(before) => gone(name, before, holds),
+        None => format!(
+            "`coalition-trainer data prepare --out {out} FILES…` makes one of files and folders with text; then `--data {name}={out}` \
+             says where it lies"
+        ),
+    };
+    let what = format!("spec.data.mixture names it, and there is no data set in {tried}: {way_out}");
+    Err(LocalError::Data { name: name.to_owned(), what })
+}
+
+/// The way out for a run that was at work already: another data set would not be the one it trains on.
+fn gone(name: &str, before: &Path, holds: impl Fn(&Path) -> bool) -> String {
+    if holds(before) {
+        return format!("the run's own lies in {0}, so give no --data, or `--data {name}={0}`", paste::path(before));
+    }
+    format!(
+        "the run's own lay in {}: bring it back, or say where it is with `--data {name}=DIR`. One that is prepared anew from other \
+         text is another data set, which cannot go on with this run",
+        paste::path(before)
+    )
 }
 
 /// Opens the data set and checks that it fits the model.

@@ -33,6 +33,9 @@ impl RunnerLock {
     pub fn keep(&self) -> Result<(), LocalError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let number = |m: std::fs::Metadata| (m.dev(), m.ino());
+        if !self.layout.dir().exists() {
+            return Err(LocalError::Moved { dir: self.layout.dir().to_owned() });
+        }
         let ours = file.metadata().map(number).ok();
         if ours.is_none() || ours != std::fs::metadata(self.layout.lock()).map(number).ok() {
             *file = Self::lock(&self.layout)?;

@@ -62,6 +62,8 @@ pub struct Setup {
     pub spec: RunSpec,
     /// Folder of its data set.
     pub data: PathBuf,
+    /// The folder that it lay in when the run was last at work, if that is known.
+    pub data_before: Option<PathBuf>,
     /// Digest of the data set.
     pub data_digest: Digest,
     /// Samples in one pass over it.
@@ -141,6 +143,7 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
     let before = stored.as_ref().map(|s| s.data.as_path());
     let data = inputs::data_folder(options, before, base, &spec.data.dataset)?;
     let samples = inputs::read_data(&data, &spec)?;
+    let data_before = stored.map(|s| s.data);
     let elements = VectorLayout::new(spec.model.config.parameters().into_iter().map(|p| (p.name, p.shape)))
         .map_err(|e| LocalError::Bug(e.to_string()))?
         .elements() as u64;
@@ -150,6 +153,7 @@ pub fn prepare(options: &RunOptions) -> Result<Setup, LocalError> {
         run,
         spec,
         data,
+        data_before,
         data_digest: samples.dataset().index().digest,
         samples_per_pass: samples.per_pass(),
         elements,

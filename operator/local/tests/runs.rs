@@ -53,8 +53,11 @@ async fn a_site_loses_its_power_and_returns_under_its_incarnation() {
     let alone = runner.wait_for(LONG, |s| s.status.left_out >= 2).await.expect("the other goes on");
     assert!(alone.status.round.0 > 2);
     runner.return_site(&south).await.expect("it comes up");
-    let back = runner.wait_for(LONG, |s| s.down.is_empty()).await.expect("it is up");
-    assert!(back.events.iter().any(|t| t.event.reason == "SiteStarted"), "someone asked for it");
+    let told = |s: &coalition_local::Snapshot| s.events.iter().any(|t| t.event.reason == "SiteStarted");
+    runner
+        .wait_for(LONG, |s| s.down.is_empty() && told(s))
+        .await
+        .expect("it is up, and that someone asked for it is told");
     assert_eq!(finish(&runner).await.expect("a good end"), Ending::Complete);
     let view = bench.view();
     check_ledger(&view);

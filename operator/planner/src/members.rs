@@ -14,7 +14,9 @@ use crate::{adopt, lost, windows};
 pub mod reason {
     /// Nothing was heard of it for `sites.replaceAfterSeconds`.
     pub const LOST: &str = "Lost";
-    /// Its gang did nothing for `sites.replaceAfterSeconds`, though the site is heard.
+    /// Its own store took nothing for `sites.replaceAfterSeconds`.
+    pub const STORE_FAILS: &str = "StoreFails";
+    /// Its gang showed no sign of life for `sites.replaceAfterSeconds`, though the site is heard.
     pub const HANGS: &str = "Hangs";
     /// Its store no longer has its opening entry.
     pub const STORE_LOST: &str = "StoreLost";
@@ -59,6 +61,8 @@ fn retired(s: &Standing<'_>) -> Vec<Removal> {
             silent.push((site, reason::LOST));
         } else if !s.world.suspend && s.hangs(site) {
             silent.push((site, reason::HANGS));
+        } else if !s.world.suspend && s.store_fails_for_good(site) {
+            silent.push((site, reason::STORE_FAILS));
         }
     }
     // One after the other, so that of several silent ones the last that can reach the newest state stays.

@@ -2,6 +2,7 @@
 //! new leader starts its windows anew.
 use std::collections::BTreeMap;
 
+use coalition_protocol::messages::STORE_FAILED;
 use coalition_protocol::{Seq, SiteId};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub struct Memory {
     /// When a site was last left out of a commit (D14: left out once and silent since).
     #[serde(default)]
     pub left_out: BTreeMap<SiteId, Millis>,
+    /// Since when a site says, with every report, that its own store takes nothing.
+    #[serde(default)]
+    pub store_fails: BTreeMap<SiteId, Millis>,
 }
 
 /// When the steps of the open round happened (D14).
@@ -52,6 +56,15 @@ pub struct RoundClock {
 pub fn fold(world: &World, now: Millis) -> Memory {
     let mut memory = world.memory.clone();
     memory.restarts.fold(world, now);
+    for (name, site) in &world.sites {
+        // Of a site that is not heard nothing new is known: what it said last stands.
+        let Some(report) = site.report.value() else { continue };
+        if report.refusals.contains_key(STORE_FAILED) {
+            memory.store_fails.entry(name.clone()).or_insert(now);
+        } else {
+            memory.store_fails.remove(name);
+        }
+    }
     let Some(view) = &world.view else { return memory };
     let (newest, _, _) = view.last_commit();
     if memory.commit.is_none_or(|(s, _)| s != newest) {

@@ -1,6 +1,6 @@
 //! Folding observations into the world. Each is pure in the instant it is given; none decides anything.
 use coalition_protocol::history::{View, Violation};
-use coalition_protocol::messages::{SiteReport, SiteRun};
+use coalition_protocol::messages::{STORE_FAILED, SiteReport, SiteRun};
 use coalition_protocol::record::{Body, Members, Record};
 use coalition_protocol::{RunId, SiteId};
 
@@ -61,8 +61,9 @@ impl World {
             return Received::OtherNonce;
         }
         site.contact = Some(now);
-        // Whatever incarnation says so: a gang that hangs would hang in the next one too.
-        site.refusal = hangs(&report);
+        // Whatever incarnation says so: a gang that hangs would hang in the next one too, and a store that takes nothing
+        // would not take its opening entry.
+        site.refusal = hindered(&report);
         if in_force != Some((report.epoch, report.incarnation)) {
             return Received::StaleFence;
         }
@@ -154,8 +155,11 @@ impl World {
     }
 }
 
-/// Why a site whose gang does nothing cannot join.
-fn hangs(report: &SiteReport) -> Option<String> {
-    let still = report.gang.still_seconds;
-    (seconds(still) >= STILL).then(|| format!("its gang has done nothing for {}", words(seconds(still))))
+/// Why a site that is heard cannot join: its gang hangs, or its store takes nothing.
+fn hindered(report: &SiteReport) -> Option<String> {
+    let still = seconds(report.gang.still_seconds);
+    if still >= STILL {
+        return Some(format!("its gang has shown no sign of life for {}", words(still)));
+    }
+    report.refusals.get(STORE_FAILED).map(|what| format!("its own store: {what}"))
 }

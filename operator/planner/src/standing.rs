@@ -109,15 +109,25 @@ impl<'a> Standing<'a> {
     pub fn store_failure(&self, site: &SiteId) -> Option<&'a str> {
         self.report(site)?.refusals.get(STORE_FAILED).map(String::as_str)
     }
+    /// True if its own store has taken nothing for as long as a silent site is given.
+    pub fn store_fails_for_good(&self, site: &SiteId) -> bool {
+        let since = self.memory.store_fails.get(site).filter(|_| self.store_failure(site).is_some());
+        since.is_some_and(|t| self.now.since(*t) >= self.replace_after())
+    }
+    /// Heard, and yet it cannot do its part.
+    pub fn hindered(&self, site: &SiteId) -> bool {
+        self.still(site) > 0 || self.store_failure(site).is_some()
+    }
     /// Heard: its report reached the hub within the length of a window, by the hub's clock.
     pub fn heard(&self, site: &SiteId) -> bool {
         self.report(site).is_some_and(|r| !r.store_lost)
             && self.silent_since(site).is_some_and(|t| self.now.since(t) < self.grace())
     }
-    /// Left out of a commit once, and nothing heard of it since (D14).
+    /// Left out of a commit once, and nothing heard of it since (D14), or nothing that would let it take part.
     pub fn left_out_and_silent(&self, site: &SiteId) -> bool {
+        let silent = |at: &Millis| self.silent_since(site).is_none_or(|t| t <= *at);
         self.member(site).is_some_and(|m| m.missed > 0)
-            && self.memory.left_out.get(site).is_some_and(|at| self.silent_since(site).is_none_or(|t| t <= *at))
+            && (self.hindered(site) || self.memory.left_out.get(site).is_some_and(silent))
     }
 
     /// True if its report is of the newest commit's state: equal to the agreed digest, if there is one.

@@ -21,14 +21,17 @@ fn hopeless(s: &Standing<'_>) -> Option<&'static str> {
 }
 
 /// When the open plan is voided if nothing changes: `sites.replaceAfterSeconds` after its first offer while a quorum is
-/// missing, or after its windows began while no quorum is held and no side is heavier. In a plan with an idle part also
-/// without any offer: someone is there who could do what the others do not.
+/// missing, or after its windows began while no quorum is held and no side is heavier. Also without any offer in a plan with
+/// an idle part, for someone is there who could do what the others do not; and in one of which only late work is left (what
+/// had positions was retired, or nothing had any), for that may have died with its process, and nobody can train it again.
+/// It is waited for this once: the next plan drops it (`budget`).
 pub fn deadline(s: &Standing<'_>) -> Option<Millis> {
     let clock = s.clock();
     match clock.quorum {
         None => {
             let (_, plan) = s.plan()?;
-            let idle = plan.parts.iter().any(|p| s.planned(&p.site) && !s.gives(&p.site));
+            let planned = || plan.parts.iter().filter(|p| s.planned(&p.site));
+            let idle = planned().any(|p| !s.gives(&p.site)) || planned().all(|p| p.ranges.is_empty());
             Some(clock.first_offer.or(idle.then_some(clock.seen))?.plus(s.replace_after()))
         }
         Some(_) if windows::apart(s) => windows::apart_until(s),

@@ -50,17 +50,26 @@ pub fn why(s: &Standing<'_>, site: &SiteId, state: SiteState) -> (String, String
 
 /// What keeps a site that is heard from doing its part: its gang does nothing, or its store takes nothing.
 pub fn hindrance(s: &Standing<'_>, site: &SiteId) -> Option<(String, String)> {
+    let after = s.world.spec.sites.replace_after_seconds;
+    let alone = lost::irreplaceable(s, site);
+    let retired = |least: &str| {
+        if alone {
+            "the run waits for it: it alone has what the newest commit needs".to_owned()
+        } else {
+            format!("it is retired after sites.replaceAfterSeconds = {after}{least}, and joins again once it can")
+        }
+    };
     let still = s.still(site);
     if still > 0 {
         let next = format!(
-            "its worker is killed and started again after 10 minutes; the site is retired after sites.replaceAfterSeconds = {}, \
-             but not within 2 minutes",
-            s.world.spec.sites.replace_after_seconds
+            "a worker without a sign of life for 10 minutes is killed and started again; {}",
+            retired(", 2 minutes at the least")
         );
-        return Some((format!("its gang, which has done nothing for {}", words(still)), next));
+        return Some((format!("its gang, which has shown no sign of life for {}", words(still)), next));
     }
     let failure = s.store_failure(site)?;
-    Some((format!("its own store: {failure}"), without(s)))
+    let round = s.plan().map_or_else(String::new, |_| format!("{}; ", without(s)));
+    Some((format!("its own store: {failure}"), format!("{round}{}", retired(""))))
 }
 
 fn left(s: &Standing<'_>, t: Millis) -> String {

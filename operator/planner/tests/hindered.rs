@@ -6,6 +6,7 @@ mod sim;
 use coalition_planner::status::{Phase, Reason};
 use coalition_planner::{Millis, Standing, commit, plan};
 use coalition_protocol::SiteId;
+use coalition_protocol::messages::StateReport;
 use coalition_protocol::record::Body;
 use common::{LIMIT, at_round, decide, report};
 use sim::Sim;
@@ -27,7 +28,7 @@ fn a_gang_that_hangs_is_retired_though_its_site_is_heard() {
     };
     let d = still(&mut sim, 60);
     assert_eq!((d.status.reason, retired(&d)), (Reason::SiteHindered, vec![]));
-    assert!(d.status.sites[0].waiting_for.contains("done nothing for 60 s"), "{}", d.status.sites[0].waiting_for);
+    assert!(d.status.sites[0].waiting_for.contains("no sign of life for 60 s"), "{}", d.status.sites[0].waiting_for);
     let enough = after.max(120);
     assert_eq!(retired(&still(&mut sim, enough - 1)), vec![]);
     let d = still(&mut sim, enough);
@@ -36,7 +37,7 @@ fn a_gang_that_hangs_is_retired_though_its_site_is_heard() {
     let mut r = report(&mut sim.world, &id).clone();
     r.counter += 1;
     sim.world.report(r.clone(), Millis(sim.now));
-    assert!(sim.world.sites[&id].refusal.as_ref().is_some_and(|x| x.contains("done nothing")));
+    assert!(sim.world.sites[&id].refusal.as_ref().is_some_and(|x| x.contains("no sign of life")));
     r.counter += 1;
     r.gang.still_seconds = 0;
     sim.world.report(r, Millis(sim.now));
@@ -122,4 +123,53 @@ fn stores_that_were_rolled_back_together_are_seen_to_hold_nothing() {
     let d = plan(&sim.world, later);
     assert_eq!((d.status.phase, d.status.reason), (Phase::Stalled, Reason::StateLost), "{}", d.status.message);
     assert!(d.status.message.contains(&format!("record {earlier}")), "{} {newest}", d.status.message);
+}
+
+/// At the end nothing but the last checkpoint's second copy is wanted. A store that takes nothing is waited for as long as a
+/// silent site, then the run ends without it.
+#[test]
+fn a_store_that_takes_nothing_does_not_keep_a_run_from_its_end() {
+    let mut sim = Sim::new(sim::spec::small(2, 4), &[100, 100], 25);
+    assert!(sim.until(LIMIT, |s| s.view().is_some_and(|v| v.tokens() >= v.genesis().budget)));
+    let (well, ill) = (sim.sites[0].id.clone(), sim.sites[1].id.clone());
+    let (newest, after) = (sim.view().unwrap().last_commit().0, sim.world.spec.sites.replace_after_seconds * 1000);
+    let state = sim.states[&newest];
+    // By hand from here: both show the last state, and it is agreed on.
+    for site in [&well, &ill] {
+        let r = report(&mut sim.world, site);
+        r.state = r.state.take().map(|s| StateReport { of: newest, digest: state, ..s });
+        r.checkpoints.clear();
+    }
+    while let Some(record) = decide(&sim).append {
+        assert!(matches!(record.body, Body::State(_)), "{record:?}");
+        sim.world.appended(&record, Millis(sim.now)).unwrap();
+    }
+    let stored = coalition_protocol::messages::StoredCheckpoint { seq: newest, state, bytes: 1 };
+    report(&mut sim.world, &well).checkpoints = vec![stored];
+    let broken = report(&mut sim.world, &ill);
+    broken.checkpoints.clear();
+    broken.refusals.insert(coalition_protocol::messages::STORE_FAILED.to_owned(), "the disk is full".to_owned());
+    let at = |sim: &mut Sim, millis: u64| {
+        let now = Millis(sim.now + millis);
+        for site in [&well, &ill] {
+            sim.world.heard(site, now);
+        }
+        plan(&sim.world, now)
+    };
+    let d = at(&mut sim, 10);
+    assert!(d.body().is_none() && d.status.phase == Phase::Finishing, "{:?}", d.body());
+    assert!(
+        d.status.message.contains("the disk is full") && d.status.message.contains("retired"),
+        "{}",
+        d.status.message
+    );
+    assert!(at(&mut sim, after - 1).body().is_none());
+    let d = at(&mut sim, after + 10);
+    let Some(Body::Members(m)) = d.body() else { panic!("{:?}", d.body()) };
+    assert_eq!((m.retired[0].site.clone(), m.retired[0].reason.as_str()), (ill.clone(), "StoreFails"));
+    assert!(m.joined.is_empty());
+    let now = Millis(sim.now + after + 10);
+    sim.world.appended(d.append.as_ref().unwrap(), now).unwrap();
+    let d = plan(&sim.world, now);
+    assert!(matches!(d.body(), Some(Body::End(e)) if e.confirmers == [well.clone()]), "{:?}", d.body());
 }

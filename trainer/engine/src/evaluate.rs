@@ -34,7 +34,14 @@ impl<R: Real> Trainer<R> {
     fn looking<T>(&self, f: impl FnOnce(&Walk<'_>) -> Result<T, Error>) -> Result<T, Error> {
         // No draws without training: any fixed seed will do.
         let seed = |_: usize| 0;
-        f(&Walk { stages: &self.stages, leaves: &self.leaves, buffers: &self.buffers, recompute: false, seed: &seed })
+        f(&Walk {
+            stages: &self.stages,
+            leaves: &self.leaves,
+            buffers: &self.buffers,
+            recompute: false,
+            seed: &seed,
+            after_stage: self.after_stage,
+        })
     }
 
     /// Loss of this rank's part of fixed sequences, without gradients; nothing changes.

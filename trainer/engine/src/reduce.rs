@@ -9,8 +9,6 @@ pub trait Reduce<R> {
     fn sum(&mut self, x: &mut [R]) -> Result<(), Error>;
     /// Adds up a few numbers.
     fn sum_f64(&mut self, x: &mut [f64]) -> Result<(), Error>;
-    /// A micro-batch was accumulated: for those who want to know that a long step goes on. Adds nothing up.
-    fn part_done(&mut self) {}
 }
 
 /// A single rank: nothing to add.

@@ -37,6 +37,7 @@ pub struct Trainer<R> {
     gradient: Gradient<R>,
     count: u64,
     kernels: Host,
+    pub(crate) after_stage: fn(),
 }
 
 impl<R: Real> Trainer<R> {
@@ -96,7 +97,14 @@ impl<R: Real> Trainer<R> {
             layout,
             count: 0,
             kernels: Host::new(options.threads)?,
+            after_stage: || {},
         })
+    }
+
+    /// Calls `hook` after each stage, forward and backward, of every step and evaluation: for whoever must know that a long one
+    /// goes on. It must not touch what is computed.
+    pub const fn call_after_stages(&mut self, hook: fn()) {
+        self.after_stage = hook;
     }
 
     /// First parameters from a seed, the same bits at every site (D2); moments and Adam count zero.
@@ -183,7 +191,7 @@ impl<R: Real> Trainer<R> {
         }
         let started = Instant::now();
         let scale = 1.0 / counted[0];
-        let (local, metrics, buffers) = self.accumulate(batch, scale, step, &mut || reduce.part_done())?;
+        let (local, metrics, buffers) = self.accumulate(batch, scale, step)?;
         let computed = Instant::now();
         let mut loss = [local];
         reduce.sum_f64(&mut loss)?;
@@ -210,7 +218,6 @@ impl<R: Real> Trainer<R> {
         batch: &Batch,
         scale: f64,
         step: u64,
-        part_done: &mut dyn FnMut(),
     ) -> Result<(f64, BTreeMap<&'static str, f64>, Vec<Buffer>), Error> {
         let rows = if self.options.micro_rows == 0 { batch.rows() } else { self.options.micro_rows };
         self.gradient.begin();
@@ -225,6 +232,7 @@ impl<R: Real> Trainer<R> {
                 buffers: &self.buffers,
                 recompute: self.options.recompute,
                 seed: &seed,
+                after_stage: self.after_stage,
             };
             let (gradient, indices) = (&mut self.gradient, &self.indices);
             let found = walk.backward(&prepared, scale, &mut |s, p, g| gradient.add(indices[s][p], g))?;
@@ -234,7 +242,6 @@ impl<R: Real> Trainer<R> {
                 *sum = (sum.0 + value, sum.1 + 1.0);
             }
             buffers.extend(found.buffers);
-            part_done();
         }
         self.gradient.finish()?;
         Ok((loss, sums.into_iter().map(|(k, (sum, n))| (k, sum / n)).collect(), buffers))

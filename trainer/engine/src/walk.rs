@@ -24,6 +24,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) recompute: bool,
     /// The seed of the library's generators before a stage (D2).
     pub(crate) seed: &'a dyn Fn(usize) -> i64,
+    /// Called after each stage, forward and backward.
+    pub(crate) after_stage: fn(),
 }
 
 /// What a backward walk found.
@@ -78,7 +80,9 @@ impl Walk<'_> {
     fn enter(&self, n: usize, carry: Carry, ctx: &Ctx<'_>) -> Result<(Carry, Aux), Error> {
         let stage = &self.stages[n];
         tch::manual_seed((self.seed)(n));
-        Ok(stage.forward(&Params::new(stage.parameters(), &self.leaves[n]), carry, ctx)?)
+        let out = stage.forward(&Params::new(stage.parameters(), &self.leaves[n]), carry, ctx)?;
+        (self.after_stage)();
+        Ok(out)
     }
 
     /// Forward only, up to but not including the last stage.
@@ -134,6 +138,7 @@ impl Walk<'_> {
         let mut pending = self.forward(batch, &mut found)?;
         let mut incoming: Option<Vec<Tensor>> = None;
         while let Some(p) = pending.pop() {
+            (self.after_stage)();
             let n = pending.len();
             let (output, extra) = if let Some(graph) = p.graph {
                 graph

@@ -4,6 +4,8 @@
 //! All functions work on any aligned pieces of the vectors, so a single chunk can be recomputed (D17).
 use std::hint::black_box;
 
+use coalition_protocol::record::Genesis;
+
 use crate::OuterError;
 
 /// A decoded contribution and the tokens it stands for.
@@ -13,6 +15,46 @@ pub struct Weighted<'a> {
     pub delta: &'a [f32],
     /// n_i.
     pub tokens: u64,
+}
+
+/// What an outer step goes by, the same for the whole run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// η.
+    pub lr: f64,
+    /// μ.
+    pub momentum: f64,
+    /// Tokens that one site trains in a whole round: H inner steps of a batch each.
+    pub round: u64,
+}
+
+impl Rule {
+    /// The rule of a run.
+    pub const fn of(genesis: &Genesis) -> Self {
+        Self {
+            lr: genesis.outer_lr.get(),
+            momentum: genesis.outer_momentum.get(),
+            round: genesis.inner_steps.saturating_mul(genesis.batch_tokens),
+        }
+    }
+
+    /// f: how much of a round a commit stands for, the mean of its contributions' tokens beside a whole round's, at most 1.
+    fn share(&self, contributions: &[Weighted<'_>]) -> f64 {
+        let tokens: u64 = contributions.iter().map(|c| c.tokens).sum();
+        let whole = self.round as f64 * contributions.len() as f64;
+        if whole > 0.0 { (tokens as f64 / whole).min(1.0) } else { 1.0 }
+    }
+
+    /// (μ_u, μ_θ): by how much the momentum stays, and by how much it pushes θ, in a commit that stands for the share `f` of a
+    /// round. Both are μ for a whole round. For less the old momentum decays less and pushes less, so that several parts of a
+    /// round do what the round does: a rest of the budget with a single sample must not carry θ on by a whole round's momentum
+    /// (decision record 0012).
+    fn momenta(&self, f: f64) -> (f32, f32) {
+        if f >= 1.0 {
+            return (self.momentum as f32, self.momentum as f32);
+        }
+        ((1.0 - f * (1.0 - self.momentum)) as f32, (f * self.momentum) as f32)
+    }
 }
 
 /// Elements worked on at a time: the sum stays in the first-level cache (4 × 16 KiB with three inputs).
@@ -37,22 +79,23 @@ pub fn weights(tokens: &[u64]) -> Result<Vec<f32>, OuterError> {
     Ok(tokens.iter().map(|n| (*n as f64 / total as f64) as f32).collect())
 }
 
-/// One outer step (D15): g = +0; g = g + w_i·Δ_i in the order given; u' = μ·u + g; θ' = θ − η·(g + μ·u').
+/// One outer step (D15): g = +0; g = g + w_i·Δ_i in the order given; u' = μ_u·u + g; θ' = θ − η·(g + μ_θ·u'), with μ_u = μ_θ =
+/// μ for a whole round and less for a part of one.
 ///
-/// Returns (θ', u'). `lr` (η) and `momentum` (μ) are rounded to f32 once.
+/// Returns (θ', u'). η and the two μ are rounded to f32 once, from f64.
 pub fn apply(
     theta: &[f32],
     u: &[f32],
     contributions: &[Weighted<'_>],
-    lr: f64,
-    momentum: f64,
+    rule: &Rule,
 ) -> Result<(Vec<f32>, Vec<f32>), OuterError> {
     same("the momentum", theta.len(), u.len())?;
     for c in contributions {
         same("a contribution", theta.len(), c.delta.len())?;
     }
     let w = weights(&contributions.iter().map(|c| c.tokens).collect::<Vec<_>>())?;
-    let (eta, mu) = (lr as f32, momentum as f32);
+    let eta = rule.lr as f32;
+    let (stays, pushes) = rule.momenta(rule.share(contributions));
     let mut next_theta = Vec::with_capacity(theta.len());
     let mut next_u = Vec::with_capacity(theta.len());
     let mut sum = [0.0f32; BLOCK];
@@ -66,9 +109,9 @@ pub fn apply(
             }
         }
         for ((g, u), theta) in g.iter().zip(&u[start..end]).zip(&theta[start..end]) {
-            let u = mu * u + g;
+            let u = stays * u + g;
             next_u.push(u);
-            next_theta.push(theta - eta * (g + mu * u));
+            next_theta.push(theta - eta * (g + pushes * u));
         }
     }
     Ok((next_theta, next_u))

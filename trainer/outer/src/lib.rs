@@ -11,7 +11,7 @@ pub mod layout;
 pub mod norm;
 pub mod state;
 
-pub use arithmetic::{Weighted, apply, difference, rebase, shift};
+pub use arithmetic::{Rule, Weighted, apply, difference, rebase, shift};
 pub use contribution::ContributionManifest;
 pub use error::OuterError;
 pub use layout::{Tensor, VectorLayout};

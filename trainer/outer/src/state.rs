@@ -2,7 +2,7 @@
 use coalition_protocol::messages::StateReport;
 use coalition_protocol::{Digest, Seq};
 
-use crate::arithmetic::{Weighted, apply};
+use crate::arithmetic::{Rule, Weighted, apply};
 use crate::{OuterError, chunks};
 
 /// Parameters and momentum after a commit; equal bits at every site. A step makes a new one.
@@ -42,8 +42,8 @@ impl OuterState {
     }
 
     /// The state after an outer step over these contributions, in the order of the record (D15).
-    pub fn after(&self, contributions: &[Weighted<'_>], lr: f64, momentum: f64) -> Result<Self, OuterError> {
-        let (theta, u) = apply(&self.theta, &self.u, contributions, lr, momentum)?;
+    pub fn after(&self, contributions: &[Weighted<'_>], rule: &Rule) -> Result<Self, OuterError> {
+        let (theta, u) = apply(&self.theta, &self.u, contributions, rule)?;
         Ok(Self { theta, u })
     }
 

@@ -116,6 +116,7 @@ fn commits_that_break_a_rule_are_refused_by_its_name() {
     assert_eq!(with(&|o| o.tokens += 1), "D25");
     assert_eq!(with(&|o| o.included[0].used[0].used = IntervalSet::span(1, 2)), "D24", "not a prefix");
     assert_eq!(with(&|o| o.holders.clear()), "D14");
+    assert_eq!(with(&|o| o.holders.push("stranger".parse().unwrap())), "D14", "a holder is a member");
     assert_eq!(with(&|o| o.left_out.clear()), "D18");
     assert_eq!(with(&|o| o.left_out[0].returned = true), "D18", "the first omission returns nothing");
     c.append(Body::Outer(good.clone()));

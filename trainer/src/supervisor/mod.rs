@@ -141,7 +141,7 @@ impl Supervisor<'_> {
                 }
                 Ok(Happening::Hung(time)) => {
                     let what = format!(
-                        "the worker has done nothing for {} s (stopped, or behind a disk that does not answer): it is killed \
+                        "the worker has shown no sign of life for {} s (stopped, or behind a disk that does not answer): it is killed \
                          and started again",
                         time.as_secs()
                     );

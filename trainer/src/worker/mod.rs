@@ -65,7 +65,7 @@ pub fn work(path: &Path) -> Result<u8, Failure> {
     let spec = spec(&watch)?;
     let mut body = Body::new(&config, &spec, terminate)?;
     let location: Location = config.store.parse().map_err(|e| store_failure(&e))?;
-    let store = BlockingStore::open(&location).map_err(|e| store_failure(&e))?;
+    let store = BlockingStore::open(&location).map_err(|e| store_failure(&e))?.on_progress(turned);
     let process = std::env::var(PROCESS_ENV).unwrap_or_else(|_| fresh_name(0));
     let class = class::digest(config.threads, config.workers, spec.training.precision)?;
     let asking = Asking { config: &config, gateway: &gateway, process: &process, listener: &listener, class };

@@ -1,11 +1,12 @@
 //! O = (θ, u) after any commit, from what the own store holds: a base and the contributions since (D20), each proved. Must
 //! not know inner state.
-use coalition_outer::{OuterState, VectorLayout, Weighted};
+use coalition_outer::{OuterState, Rule, VectorLayout, Weighted};
 use coalition_protocol::history::{Commit, View};
 use coalition_protocol::record::Outer;
 use coalition_protocol::{Seq, exit};
 use coalition_store::{BlockingStore, StoreError, contribution, run_checkpoint};
 
+use crate::alive::turned;
 use crate::failure::{Failure, Stop};
 
 /// Where outer states come from.
@@ -33,6 +34,7 @@ impl From<StoreError> for Stop {
 pub fn after(store: &BlockingStore, view: &View, before: &OuterState, outer: &Outer) -> Result<OuterState, StoreError> {
     let mut parts = Vec::with_capacity(outer.included.len());
     for i in &outer.included {
+        turned();
         let (_, delta) = store.wait(contribution::load(store.store(), view.run(), &i.key, Some(i.digest)))?;
         if delta.len() != before.theta().len() {
             return Err(StoreError::Damaged {
@@ -45,8 +47,7 @@ pub fn after(store: &BlockingStore, view: &View, before: &OuterState, outer: &Ou
         parts.push((delta, i.tokens));
     }
     let weighted: Vec<Weighted<'_>> = parts.iter().map(|(delta, tokens)| Weighted { delta, tokens: *tokens }).collect();
-    let g = view.genesis();
-    before.after(&weighted, g.outer_lr.get(), g.outer_momentum.get()).map_err(|e| StoreError::BadValue {
+    before.after(&weighted, &Rule::of(view.genesis())).map_err(|e| StoreError::BadValue {
         key: format!("the outer step of plan {}", outer.plan),
         reason: e.to_string(),
     })

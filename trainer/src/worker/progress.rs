@@ -12,8 +12,10 @@ use serde::Serialize;
 use super::cursor::Cursor;
 use crate::events::{Nothing, emit};
 
-/// Steps over which speed is averaged.
+/// Steps over which speed is averaged at the least.
 const WINDOW: usize = 16;
+/// Steps that are kept for it at most.
+const LARGEST_WINDOW: usize = 4096;
 
 /// One line a step.
 #[derive(Serialize)]
@@ -52,7 +54,7 @@ pub struct Stepped {
 
 /// Collects live numbers.
 pub struct Meter {
-    newest: VecDeque<(Duration, u64)>,
+    newest: VecDeque<(Round, Duration, u64)>,
     loss: Option<Real>,
     stepped: bool,
     bar: Option<ProgressBar>,
@@ -82,8 +84,12 @@ impl Meter {
             emit("firstStep", Nothing {});
         }
         self.waiting_since = None;
-        self.newest.push_back((s.took, s.tokens));
-        if self.newest.len() > WINDOW {
+        self.newest.push_back((s.round, s.took, s.tokens));
+        // The whole of this round and the last: plans follow this figure, and where sites share a machine the last steps of a
+        // round are those of whoever was late, alone and fast. By them it would get still more work, and be still later.
+        while self.newest.len() > LARGEST_WINDOW
+            || (self.newest.len() > WINDOW && self.newest.front().is_some_and(|(round, ..)| round.next() < s.round))
+        {
             self.newest.pop_front();
         }
         if let Ok(loss) = Real::new(s.loss) {
@@ -119,8 +125,8 @@ impl Meter {
     }
 
     fn speed(&self) -> f64 {
-        let seconds: f64 = self.newest.iter().map(|(d, _)| d.as_secs_f64()).sum();
-        let tokens: u64 = self.newest.iter().map(|(_, t)| t).sum();
+        let seconds: f64 = self.newest.iter().map(|(_, took, _)| took.as_secs_f64()).sum();
+        let tokens: u64 = self.newest.iter().map(|(.., tokens)| tokens).sum();
         if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 }
     }
 

@@ -13,7 +13,7 @@ use coalition_spec::RunSpec;
 use coalition_spec::training::Precision;
 
 use super::decisions::{Decision, share};
-use crate::alive::Alive;
+use crate::alive::turned;
 use crate::config::WorkerConfig;
 use crate::failure::{Failure, Stop};
 
@@ -90,7 +90,9 @@ impl Body {
             seed: spec.training.seed,
             model: ModelOptions { zero_attention: config.test.zero_attention },
         };
-        let trainer = Trainer::new(&spec.model.config, *spec.training.optimizer.adamw(), options).map_err(engine)?;
+        let mut trainer =
+            Trainer::new(&spec.model.config, *spec.training.optimizer.adamw(), options).map_err(engine)?;
+        trainer.call_after_stages(turned);
         let pause = Duration::from_millis(config.test.step_pause_millis);
         Ok(Self { trainer, samples, held_out, pause, terminate })
     }
@@ -165,7 +167,7 @@ impl Rank<'_> {
             windows.push(tokens);
         }
         let batch = Batch::from_windows(self.body.samples.sequence_length(), &windows)?;
-        let report = self.body.trainer.step(&batch, lr, number, &mut Alive(Over(self.comm.as_mut())))?;
+        let report = self.body.trainer.step(&batch, lr, number, &mut Over(self.comm.as_mut()))?;
         let (all, told) = self.anyone_told_to_leave(&hash.0.to_le_bytes())?;
         let mut sum = BatchHash::default();
         for bytes in &all {

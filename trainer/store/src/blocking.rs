@@ -10,6 +10,7 @@ use crate::store::Store;
 pub struct BlockingStore {
     runtime: tokio::runtime::Runtime,
     store: Store,
+    progress: fn(),
 }
 
 impl BlockingStore {
@@ -23,7 +24,14 @@ impl BlockingStore {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
             StoreError::Other { store: store.name().to_owned(), key: "the runtime".to_owned(), reason: e.to_string() }
         })?;
-        Ok(Self { runtime, store })
+        Ok(Self { runtime, store, progress: || {} })
+    }
+
+    /// Calls `hook` whenever a call that is waited for gets on: a part was read or written. One that hangs does not.
+    #[must_use]
+    pub const fn on_progress(mut self, hook: fn()) -> Self {
+        self.progress = hook;
+        self
     }
 
     /// The async store, to make the future for [`wait`](Self::wait).
@@ -41,6 +49,10 @@ impl BlockingStore {
                 reason: "it was made inside an async runtime; use Store there".to_owned(),
             });
         }
-        self.runtime.block_on(call)
+        let mut call = std::pin::pin!(call);
+        self.runtime.block_on(std::future::poll_fn(|context| {
+            (self.progress)();
+            call.as_mut().poll(context)
+        }))
     }
 }

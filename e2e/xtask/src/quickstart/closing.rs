@@ -10,7 +10,7 @@ use std::process::Command;
 /// A beginning that Rust sources continue in many ways.
 const PROMPT: &str = "pub fn new(";
 
-/// Prints everything, and returns what the judge of the run said.
+/// Prints what was learnt and a sample, and returns what the judge of the run said.
 pub fn show(programs: &Path, run: &Path, data: &Path) -> Result<Value> {
     say::title("4 of 5: what it learnt");
     let mut judge = Command::new(programs.join("coalition-e2e"));
@@ -24,17 +24,21 @@ pub fn show(programs: &Path, run: &Path, data: &Path) -> Result<Value> {
     say::title("5 of 5: what it writes");
     let text =
         |field: &str| said[field].as_str().map(str::to_owned).with_context(|| format!("the run names no {field}"));
-    let (store, checkpoint) = (text("store")?, text("checkpoint")?);
+    let store = text("store")?;
+    text("checkpoint")?;
     let mut generate = Command::new(programs.join("coalition-trainer"));
     generate.args(["generate", "--store", &format!("file://{store}"), "--run", &text("run")?, "--data"]).arg(data);
     generate.args(["--prompt", PROMPT, "--length", "200"]);
     shown(&mut generate, "write a sample")?;
+    Ok(said)
+}
 
+/// Prints where things lie and what to try next, of a run that showed what it should.
+pub fn lies(said: &Value, programs: &Path, run: &Path, data: &Path) {
     say::title("where it lies");
-    for line in next(programs, &checkpoint, run, data) {
+    for line in next(programs, said["checkpoint"].as_str().unwrap_or("?"), run, data) {
         say::line(&line);
     }
-    Ok(said)
 }
 
 /// Bits per byte on the held-out files, before and after, beside the counting models.

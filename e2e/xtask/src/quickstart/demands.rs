@@ -7,14 +7,41 @@ use serde_json::Value;
 /// Seconds beyond the grace in which a commit is made, fetched and applied, on two cores that do other things as well.
 const SLACK: f64 = 2.0;
 
-/// An error that names everything the run did not show. `lost` is the site that was killed on the way, `learns` whether the
-/// model must beat counting, `grace` in seconds.
-pub fn met(said: &Value, lost: &str, learns: bool, grace: f64) -> Result<()> {
+/// An error that names everything the run did not show, and `again`, the command to try it anew. `lost` is the site that was
+/// killed on the way, `learns` whether the model must beat counting, `grace` in seconds.
+pub fn met(said: &Value, lost: &str, learns: bool, grace: f64, again: &str) -> Result<()> {
     let missing = missing(said, lost, learns, grace);
     if missing.is_empty() {
         return Ok(());
     }
-    bail!("the run ended, but it did not show what it should:\n  {}", missing.join("\n  "))
+    bail!(
+        "the run ended, but it did not show what it should:\n  {}\n{}\nrun it again while the machine is idle: `{again}`",
+        missing.join("\n  "),
+        without(said, lost, grace)
+    )
+}
+
+/// How often a round went on without a site, and what that says of the machine.
+fn without(said: &Value, lost: &str, grace: f64) -> String {
+    let rounds = said["rounds"].as_u64().unwrap_or(0);
+    let share = |site: &Value| {
+        let name = site["site"].as_str()?;
+        let n = rounds.saturating_sub(site["contributed"].as_u64()?);
+        let why = if name == lost { ", which was killed on the way" } else { "" };
+        (n > 0).then(|| format!("{n} of {rounds} rounds went on without {name}{why}"))
+    };
+    let sites: Vec<String> = said["sites"].as_array().into_iter().flatten().filter_map(share).collect();
+    let often = if sites.is_empty() { "No round went on without a site".to_owned() } else { sites.join("; ") };
+    format!(
+        "{often}. A round goes on without a site that is not done {grace} s after the first: the grace. The sites share the \
+         cores of this machine: while it is busy with other things they run apart, are left out more often, and the run shows \
+         less."
+    )
+}
+
+/// A number as people read it: three decimals, as the table before it has.
+fn plain(x: Option<f64>) -> String {
+    x.map_or_else(|| "no figure".to_owned(), |x| format!("{x:.3}"))
 }
 
 fn missing(said: &Value, lost: &str, learns: bool, grace: f64) -> Vec<String> {
@@ -57,11 +84,16 @@ fn missing(said: &Value, lost: &str, learns: bool, grace: f64) -> Vec<String> {
     }
     let (before, after) = (said["before"].as_f64(), said["after"].as_f64());
     if after.zip(before).is_none_or(|(after, before)| after >= before) {
-        missing.push(format!("{after:?} bits per byte after training, {before:?} before"));
+        missing.push(format!(
+            "{} bits per byte after training, {} before: it must need fewer",
+            plain(after),
+            plain(before)
+        ));
     }
     let third = said["counted"]["orders"][3].as_f64();
     if learns && after.zip(third).is_none_or(|(after, third)| after >= third) {
-        missing.push(format!("{after:?} bits per byte, a counting model of order 3 needs {third:?}"));
+        let (after, third) = (plain(after), plain(third));
+        missing.push(format!("{after} bits per byte, a counting model of order 3 needs {third}: it must need fewer"));
     }
     missing
 }
@@ -93,18 +125,20 @@ mod tests {
             ("/agreedBy", json!({"1": 4, "2": 5}), "after 5 rounds only; both had a part in 7"),
             ("/agreedBy", json!({"1": 9}), "after 0 rounds only"),
             ("/returns/0/how", json!("outer"), "came back as"),
-            ("/after", json!(2.3), "order 3"),
-            ("/after", json!(null), "None bits"),
+            ("/after", json!(2.548_612), "2.549 bits per byte, a counting model of order 3 needs 2.200"),
+            ("/after", json!(null), "no figure bits"),
         ];
         for (at, value, word) in cases {
             let mut said = good();
             *said.pointer_mut(at).unwrap() = value;
-            let found = met(&said, "south", true, 10.0).unwrap_err().to_string();
+            let found = met(&said, "south", true, 10.0, "cargo xtask quickstart").unwrap_err().to_string();
             assert!(found.contains(word), "{at}: {found}");
+            assert!(found.ends_with("while the machine is idle: `cargo xtask quickstart`"), "{found}");
+            assert!(found.contains("2 of 9 rounds went on without south, which was killed on the way"), "{found}");
         }
         let mut away = good();
         (away["returns"][0]["how"], away["sites"][1]["startedAnew"]) = (json!("outer"), json!(true));
-        assert!(met(&away, "south", true, 10.0).is_ok(), "it was left out twice");
+        assert!(met(&away, "south", true, 10.0, "").is_ok(), "it was left out twice");
         assert!(!missing(&Value::Null, "south", false, 10.0).is_empty());
     }
 }

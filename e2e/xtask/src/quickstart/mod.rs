@@ -34,6 +34,16 @@ pub struct Args {
     short: bool,
 }
 
+impl Args {
+    /// The command with these options, to be pasted.
+    fn again(&self) -> String {
+        let mut words = vec!["cargo xtask quickstart".to_owned()];
+        words.extend(self.short.then(|| "--short".to_owned()));
+        words.extend(self.dir.as_ref().map(|d| format!("--dir {}", proc::quoted(&d.display().to_string()))));
+        words.join(" ")
+    }
+}
+
 /// How much of everything.
 struct Size {
     /// Bytes of text at most.
@@ -71,7 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
     say::title("1 of 5: setup and build");
     let builder = Builder::prepare(&Cache::open()?)?;
     let dir = args.dir.clone().unwrap_or_else(|| root().join(DIR));
-    whole(&builder, &dir, if args.short { &SHORT } else { &FULL })?;
+    whole(&builder, &dir, if args.short { &SHORT } else { &FULL }, &args.again())?;
     say::line(&format!("\nthe quick start took {}", say::time(start.elapsed())));
     Ok(())
 }
@@ -79,7 +89,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// The short form in a temporary folder, as a stage of the gate.
 pub fn short(builder: &Builder) -> Result<()> {
     let dir = std::env::temp_dir().join(format!("coalition-quickstart-{}", std::process::id()));
-    let done = whole(builder, &dir, &SHORT);
+    let done = whole(builder, &dir, &SHORT, "cargo xtask quickstart --short");
     if done.is_ok() {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     } else {
@@ -88,7 +98,8 @@ pub fn short(builder: &Builder) -> Result<()> {
     done
 }
 
-fn whole(builder: &Builder, dir: &Path, size: &Size) -> Result<()> {
+/// All of it; `again` is the command that does the same once more.
+fn whole(builder: &Builder, dir: &Path, size: &Size, again: &str) -> Result<()> {
     let programs = builder.programs()?;
     let dir = fresh(dir)?;
     let tool = |name: &str| programs.join(name);
@@ -120,7 +131,9 @@ fn whole(builder: &Builder, dir: &Path, size: &Size) -> Result<()> {
     shown(&mut local, "train")?;
 
     let said = closing::show(&programs, &run, &data)?;
-    demands::met(&said, LOST_SITE, size.learns, grace(&manifest)?)
+    demands::met(&said, LOST_SITE, size.learns, grace(&manifest)?, again)?;
+    closing::lies(&said, &programs, &run, &data);
+    Ok(())
 }
 
 /// The seconds that one site waits for the other.

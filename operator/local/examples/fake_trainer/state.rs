@@ -1,6 +1,5 @@
 //! Its outer state: replayed from the newest base in its store, or from zero, with the contributions there.
-use coalition_outer::arithmetic::Weighted;
-use coalition_outer::{OuterState, VectorLayout};
+use coalition_outer::{OuterState, Rule, VectorLayout, Weighted};
 use coalition_protocol::history::{Commit, View};
 use coalition_protocol::messages::{StateReport, StoredCheckpoint};
 use coalition_protocol::record::LeaseUse;
@@ -90,7 +89,7 @@ impl State {
                     }
                     let list: Vec<Weighted<'_>> =
                         parts.iter().map(|(d, n)| Weighted { delta: d, tokens: *n }).collect();
-                    self.outer.after(&list, g.outer_lr.get(), g.outer_momentum.get()).expect("valid contributions")
+                    self.outer.after(&list, &Rule::of(g)).expect("valid contributions")
                 }
             };
             (self.outer, self.at) = (next, Some(seq));

@@ -106,10 +106,14 @@ impl Hub {
                 return Err(LocalError::OtherRun { dir: setup.layout.dir().to_owned(), what });
             }
             let identity = setup.spec.identity().map_err(|e| LocalError::Bug(e.to_string()))?;
-            for (what, same) in [("spec", g.spec == identity), ("data set", g.data == setup.data_digest)] {
-                if !same {
-                    return Err(LocalError::OtherRun { dir: setup.layout.dir().to_owned(), what: what.to_owned() });
-                }
+            let dir = setup.layout.dir().to_owned();
+            if g.spec != identity {
+                return Err(LocalError::OtherRun { dir, what: "spec".to_owned() });
+            }
+            if g.data != setup.data_digest {
+                let name = &setup.spec.data.dataset;
+                let now = (setup.data.as_path(), setup.data_digest);
+                return Err(LocalError::other_data(&dir, name, now, (setup.data_before.as_deref(), g.data)));
             }
         }
         let now = clock.now();

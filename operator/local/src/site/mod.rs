@@ -238,6 +238,15 @@ async fn gang_loop(
                 tracing::error!(site = %state.site(), error = why, "a supervisor cannot be started");
             }
             let now = gang.pids();
+            let mut abandoned = Vec::new();
+            state.stillness(|s| {
+                s.keep(|worker| now.get(worker as usize).is_some_and(Option::is_some));
+                abandoned = s.abandoned();
+            });
+            for pid in abandoned.iter().filter_map(|worker| now.get(*worker as usize).copied().flatten()) {
+                tracing::error!(site = %state.site(), pid, "a supervisor and its worker do nothing: they are killed");
+                process::kill_group(pid);
+            }
             pids.send_if_modified(|old| std::mem::replace(old, now.clone()) != now);
         }
         tokio::select! {

@@ -14,6 +14,9 @@ const STEP: u64 = 30;
 /// nobody was still.
 const PASS: Duration = Duration::from_secs(1);
 
+/// A minute more than a supervisor leaves a worker that hangs (`coalition-trainer`: ten minutes).
+const ABANDONED: Duration = Duration::from_mins(11);
+
 /// What supervisors told last, and the time since.
 #[derive(Debug, Default)]
 pub struct Stillness {
@@ -25,6 +28,16 @@ impl Stillness {
     /// `process` of `worker` has done nothing for so long.
     pub fn told(&mut self, worker: u32, process: &str, time: Duration) {
         self.workers.insert(worker, (process.to_owned(), time));
+    }
+
+    /// Forgets workers whose supervisor is gone: what follows is another process.
+    pub fn keep(&mut self, runs: impl Fn(u32) -> bool) {
+        self.workers.retain(|worker, _| runs(*worker));
+    }
+
+    /// Workers whose supervisor should have killed them by now and has not: it hangs itself.
+    pub fn abandoned(&self) -> Vec<u32> {
+        self.workers.iter().filter(|(_, (_, time))| *time >= ABANDONED).map(|(worker, _)| *worker).collect()
     }
 
     /// Time passed in which nobody may have told anything.
@@ -74,8 +87,15 @@ mod tests {
             s.pass(at(n * 250));
         }
         assert_eq!(s.seconds(&gang), 60, "75 seconds");
+        assert_eq!(s.abandoned(), [] as [u32; 0]);
+        for n in 301..=2640 {
+            s.pass(at(n * 250));
+        }
+        assert_eq!(s.abandoned(), [0], "eleven minutes");
+        s.keep(|worker| worker != 0);
+        assert_eq!((s.seconds(&gang), s.abandoned()), (0, vec![]), "it is gone, and another follows");
         s.told(0, "a", Duration::ZERO);
-        s.pass(at(300 * 250 + 3_600_000));
+        s.pass(at(2640 * 250 + 3_600_000));
         assert_eq!(s.seconds(&gang), 0, "an hour in which this site did not run");
     }
 }

@@ -53,7 +53,7 @@ pub struct Progress {
     /// Tells the training loss of the newest step in nats a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Real>,
-    /// Tells the tokens a second while training, over the newest steps.
+    /// Tells the tokens a second while training, over the steps of this round and the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<Real>,
     /// Tells the newest measurement on held-out text.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use coalition_outer::{OuterState, Vector, Weighted, chunks, rebase};
+use coalition_outer::{OuterState, Rule, Vector, Weighted, chunks, rebase};
 use coalition_protocol::history::{Commit, View};
 use coalition_protocol::keys::ContributionKey;
 use coalition_protocol::messages::{SiteRun, StateNotice, StateReport};
@@ -167,7 +167,7 @@ impl Leader<'_, '_> {
             tracing::warn!("chunk {k} of the state of record {}, kept here, is damaged", kept.at);
             return Ok(None);
         };
-        let g = view.genesis();
+        let rule = Rule::of(view.genesis());
         let passed = |seq: Seq| seq > kept.at && seq <= self.cursor.applied;
         for (_, _, commit) in view.commits().filter(|(seq, ..)| passed(*seq)) {
             // What a step led from is in no contribution.
@@ -183,7 +183,7 @@ impl Leader<'_, '_> {
             }
             let parts: Vec<Weighted<'_>> =
                 parts.iter().map(|(delta, tokens)| Weighted { delta, tokens: *tokens }).collect();
-            piece = piece.after(&parts, g.outer_lr.get(), g.outer_momentum.get()).map_err(Stop::from)?;
+            piece = piece.after(&parts, &rule).map_err(Stop::from)?;
         }
         Ok(Some(piece))
     }
