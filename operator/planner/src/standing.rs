@@ -101,7 +101,7 @@ impl<'a> Standing<'a> {
     pub fn still(&self, site: &SiteId) -> u64 {
         self.report(site).map_or(0, |r| seconds(r.gang.still_seconds))
     }
-    /// True if its gang hangs: it has done nothing for as long as a silent site is given, and [`STILL`].
+    /// True if its gang hangs: it has done nothing for as long as a silent site is given, and two minutes at the least.
     pub fn hangs(&self, site: &SiteId) -> bool {
         self.still(site) >= self.replace_after().max(STILL)
     }

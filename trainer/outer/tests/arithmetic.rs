@@ -6,6 +6,7 @@ use coalition_outer::{
     OuterError, OuterState, Rule, Vector, Weighted, apply, arithmetic, chunks, difference, rebase, shift,
 };
 use proptest::prelude::*;
+use rstest::rstest;
 
 /// Every contribution stands for a whole round.
 const WHOLE: Rule = Rule { lr: 0.7, momentum: 0.9, round: 1 };
@@ -91,8 +92,11 @@ proptest! {
 }
 
 // Computed by a separate Python program that rounds each operation with struct.pack('<f').
-#[test]
-fn golden() {
+#[rstest]
+#[case::whole_rounds(WHOLE, GOLDEN_THETA, GOLDEN_U)]
+// The three stand for 0.45 of a round: 8100 of 3 × 6000 tokens.
+#[case::a_part_of_a_round(Rule { round: 6000, ..WHOLE }, PART_THETA, PART_U)]
+fn golden(#[case] rule: Rule, #[case] next_theta: [u32; 5], #[case] next_u: [u32; 5]) {
     let f = f32::from_bits;
     let theta = [1.0, -0.5, f(3), f(0x4049_0fdb), 1e-38];
     let u = [0.25, 0.0, f(5), -2.718_281_7, -1e-38];
@@ -100,23 +104,9 @@ fn golden() {
     let b = [0.3, 0.7, f(7), -5e-4, -1.175_494_4e-38];
     let c = [-0.0, 1e-7, 0.0, 12345.678, 3e-39];
     let w = [(&a, 3000), (&b, 5000), (&c, 100)].map(|(d, tokens)| Weighted { delta: d, tokens });
-    let (t, v) = apply(&theta, &u, &w, &WHOLE).unwrap();
-    assert_eq!(bits(&t), GOLDEN_THETA, "θ'");
-    assert_eq!(bits(&v), GOLDEN_U, "u'");
-}
-// The same program, where the three stand for 0.45 of a round: 8100 of 3 × 6000 tokens.
-#[test]
-fn golden_of_a_part_of_a_round() {
-    let f = f32::from_bits;
-    let theta = [1.0, -0.5, f(3), f(0x4049_0fdb), 1e-38];
-    let u = [0.25, 0.0, f(5), -2.718_281_7, -1e-38];
-    let a = [0.1, -0.2, f(1), 1e-3, 1.175_494_4e-38];
-    let b = [0.3, 0.7, f(7), -5e-4, -1.175_494_4e-38];
-    let c = [-0.0, 1e-7, 0.0, 12345.678, 3e-39];
-    let w = [(&a, 3000), (&b, 5000), (&c, 100)].map(|(d, tokens)| Weighted { delta: d, tokens });
-    let (t, v) = apply(&theta, &u, &w, &Rule { round: 6000, ..WHOLE }).unwrap();
-    assert_eq!(bits(&t), PART_THETA, "θ'");
-    assert_eq!(bits(&v), PART_U, "u'");
+    let (t, v) = apply(&theta, &u, &w, &rule).unwrap();
+    assert_eq!(bits(&t), next_theta, "θ'");
+    assert_eq!(bits(&v), next_u, "u'");
 }
 /// θ' of that program.
 const PART_THETA: [u32; 5] = [0x3f36_b8e6, 0xbf5a_245b, 0x8000_0003, 0xc312_05ff, 0x00a9_0ef3];
