@@ -8,7 +8,7 @@ use coalition_planner::status::Reason;
 use coalition_planner::{Decision, Millis, Standing, checkpoints, commit, plan, windows};
 use coalition_protocol::bits::BatchHash;
 use coalition_protocol::keys::ContributionKey;
-use coalition_protocol::messages::{Offer, StateReport, StoredCheckpoint};
+use coalition_protocol::messages::{Held, Offer, StateReport, StoredCheckpoint};
 use coalition_protocol::record::{Body, LeaseUse};
 use coalition_protocol::{Digest, Real, Seq, SiteId};
 use common::{LIMIT, at_round, decide, report};
@@ -67,7 +67,7 @@ fn all_offer_and_hold(sim: &mut Sim) {
     for site in names(sim) {
         let r = report(&mut sim.world, &site);
         r.offers = offers.iter().filter(|o| o.key.site == site).cloned().collect();
-        r.holds = offers.iter().map(|o| (o.key.clone(), o.digest)).collect();
+        r.holds = offers.iter().map(|o| Held { key: o.key.clone(), digest: o.digest }).collect();
     }
 }
 
@@ -116,8 +116,8 @@ fn who_holds_something_else_under_the_key_does_not_hold_it() {
     all_offer_and_hold(&mut sim);
     let held = |sim: &Sim| commit::holds(&standing(sim))[&both[0]].iter().cloned().collect::<Vec<_>>();
     assert_eq!(held(&sim), both);
-    let of_other = report(&mut sim.world, &both[0]).holds.iter_mut().find(|(k, _)| k.site == both[1]).unwrap();
-    of_other.1 = Digest::ZERO;
+    let of_other = report(&mut sim.world, &both[0]).holds.iter_mut().find(|h| h.key.site == both[1]).unwrap();
+    of_other.digest = Digest::ZERO;
     assert_eq!(held(&sim), both[..1]);
 }
 
