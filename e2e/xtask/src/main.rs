@@ -9,6 +9,7 @@ mod build_folder;
 mod cache;
 mod campaign;
 mod crds;
+mod images;
 mod need;
 mod proc;
 mod quickstart;
@@ -54,6 +55,8 @@ enum Verb {
     Report(report::Args),
     /// Write (or check) the generated Kubernetes CRDs
     Crds(crds::Args),
+    /// Build the container images, without Docker
+    Images(images::Args),
 }
 
 fn main() -> ExitCode {
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::Crds(args) => crds::run(&args),
+        Verb::Images(args) => images::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
