@@ -86,7 +86,11 @@ const NEVER: &[(&str, &[&[&str]])] = &[
         "coalition-trainer",
         &[KUBERNETES, &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-e2e", "xtask"]],
     ),
-    ("xtask", &[TENSORS, KUBERNETES, WORLD, EVERY]),
+    (
+        "coalition-cluster",
+        &[TENSORS, TOP, EVERY, &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-model"]],
+    ),
+    ("xtask", &[TENSORS, KUBERNETES, WORLD, EVERY, &["coalition-cluster"]]),
 ];
 
 /// The names in the tree of normal dependencies of `name`, with the features it has when built alone: what its code may call.
