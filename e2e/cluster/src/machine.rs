@@ -115,11 +115,7 @@ impl Machine {
     /// Pulls its cable, or puts it back.
     pub fn set_link(&self, up: bool) -> Result<()> {
         let state = if up { "up" } else { "down" };
-        let mut lines = vec![format!("link set {} {state}", cable(self.number))];
-        if up {
-            lines.push(world_route(self.number));
-        }
-        ip(self.realm.namespaces(), &lines)
+        ip(self.realm.namespaces(), &[format!("link set {} {state}", cable(self.number))])
     }
 }
 
@@ -139,11 +135,6 @@ fn pods(number: u8) -> String {
 /// The world's end of the machine's cable.
 fn cable(number: u8) -> String {
     format!("m{number}")
-}
-
-/// The world's route to the machine's pods; the kernel forgets it with the cable.
-fn world_route(number: u8) -> String {
-    format!("route replace {} via {}", pods(number), address(number))
 }
 
 fn boot(realm: &Realm, name: &str, number: u8, folder: &Path, bridge: &str, store_bytes: u64) -> Result<Namespaces> {
@@ -174,11 +165,12 @@ fn boot(realm: &Realm, name: &str, number: u8, folder: &Path, bridge: &str, stor
 
     let namespaces = Namespaces::start(name, Some(realm.namespaces()), &setup.join("\n"))?;
     let cable = cable(number);
-    let mut lines = vec![
+    let lines = [
         format!("link add {cable} type veth peer name eth0 netns {}", namespaces.pid()),
         format!("link set {cable} master {bridge} up"),
+        // So that tests reach pods too.
+        format!("route replace {} via {}", pods(number), address(number)),
     ];
-    lines.push(world_route(number));
     world::ip(realm.namespaces(), &lines)?;
     let mut lines = vec![
         format!("addr add {}/16 dev eth0", address(number)),

@@ -142,3 +142,61 @@ impl Drop for Program {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A set inside a set, as machines are in worlds; none without root.
+    fn places() -> Option<(Namespaces, Namespaces)> {
+        if !rustix::process::geteuid().is_root() {
+            println!("SKIPPED: namespaces need root");
+            return None;
+        }
+        let outer = Namespaces::start("outer", None, "").unwrap();
+        let inner = Namespaces::start("inner", Some(&outer), "echo inner > /proc/sys/kernel/hostname").unwrap();
+        Some((outer, inner))
+    }
+
+    fn sleeper(logs: &Path) -> Program {
+        let line = "echo begun; exec sleep 1000".to_owned();
+        Program::new("sleeper", Path::new("/bin/sh"), vec!["-c".to_owned(), line], logs)
+    }
+
+    #[test]
+    fn a_program_ends_with_its_place_even_if_it_is_halted() {
+        let Some((mut outer, mut inner)) = places() else { return };
+        assert_eq!(inner.run("/bin/cat", &["/proc/sys/kernel/hostname"]).unwrap(), "inner\n");
+        let error = inner.run("/bin/sh", &["-c", "echo why >&2; exit 3"]).unwrap_err().to_string();
+        assert!(error.contains("why") && error.contains("inner") && error.contains('3'), "{error}");
+
+        let logs = tempfile::tempdir().unwrap();
+        let mut program = sleeper(logs.path());
+        assert!(program.check().is_err());
+        program.start(&inner).unwrap();
+        assert!(program.start(&inner).is_err(), "it runs already");
+        program.running.as_ref().unwrap().process.signal(Signal::STOP).unwrap();
+        assert!(program.is_running());
+        program.wake();
+        inner.end().unwrap();
+        assert!(!program.is_running());
+        assert!(program.check().unwrap_err().to_string().contains("begun"), "an error shows the log");
+        outer.end().unwrap();
+        assert!(Namespaces::start("lost", Some(&outer), "").is_err(), "nothing starts in what has ended");
+    }
+
+    #[test]
+    fn a_program_is_killed_and_started_again() {
+        let Some((outer, inner)) = places() else { return };
+        let logs = tempfile::tempdir().unwrap();
+        let mut program = sleeper(logs.path());
+        program.start(&inner).unwrap();
+        let first = program.running.as_ref().unwrap().process.pid();
+        program.kill().unwrap();
+        assert!(!program.is_running());
+        program.start(&inner).unwrap();
+        assert_ne!(program.running.as_ref().unwrap().process.pid(), first);
+        drop((inner, outer));
+        assert!(!program.is_running(), "the outer set ends what is in the inner one");
+    }
+}

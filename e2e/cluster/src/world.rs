@@ -57,9 +57,7 @@ impl World {
         let held = lock(&folder.join("lock"), FlockOperation::NonBlockingLockExclusive)?
             .with_context(|| format!("{} is somebody else's", folder.display()))?;
         drop(guard);
-        let network = format!(
-            "ip link add wan0 type bridge\nip addr add {ADDRESS}/16 dev wan0\nip link set wan0 up\necho 1 > /proc/sys/net/ipv4/ip_forward"
-        );
+        let network = format!("ip link add wan0 type bridge\nip addr add {ADDRESS}/16 dev wan0\nip link set wan0 up");
         let namespaces = Namespaces::start(&format!("world {id}"), None, &network)?;
         let pid = namespaces.pid();
         let started = process::seen(pid).context("the world ended at once")?.started;

@@ -42,7 +42,7 @@ pub const KUBERNETES: Family = Family {
         ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
         ("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     ],
-    what: "Kubernetes: API server, controllers, scheduler, kubelet, proxy, kubectl (fetches about 150 Go modules; 2 GB of memory)",
+    what: "Kubernetes: API server, controllers, scheduler, kubelet, proxy, kubectl (fetches about 110 Go modules; 2 GB of memory)",
     minutes: "5 minutes",
     stamped: true,
 };
@@ -81,7 +81,7 @@ pub fn install(cache: &Cache, family: &Family) -> Result<PathBuf> {
     let name = format!("go-{}-{}", family.module, key([pins.as_bytes(), sums.as_bytes()]));
     let flags = if family.stamped { format!("-s -w {}", stamps(&pins)?) } else { "-s -w".to_owned() };
     cache.install(&name, &name, |at| {
-        say::line(&format!("building {} ({} on two cores, once)", family.what, family.minutes));
+        say::line(&format!("building {}: {} on two cores, once", family.what, family.minutes));
         for (program, package) in family.programs {
             let mut go = Command::new(need::find(&need::GO)?);
             go.args(["build", "-p", "2", "-trimpath", "-ldflags", &flags, "-o"])
