@@ -103,7 +103,11 @@ const NEVER: &[(&str, &[&[&str]])] = &[
         "coalition-trainer",
         &[KUBERNETES, &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-e2e", "xtask"]],
     ),
-    ("xtask", &[TENSORS, KUBERNETES, WORLD, EVERY]),
+    (
+        "coalition-cluster",
+        &[TENSORS, TOP, EVERY, &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-model"]],
+    ),
+    ("xtask", &[TENSORS, KUBERNETES, WORLD, EVERY, &["coalition-cluster"]]),
 ];
 
 /// What of the standard library brings clocks, files, sockets, processes: no dependency tree shows it.

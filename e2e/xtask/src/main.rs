@@ -8,6 +8,7 @@ mod build;
 mod build_folder;
 mod cache;
 mod campaign;
+mod cluster;
 mod crds;
 mod images;
 mod need;
@@ -53,6 +54,8 @@ enum Verb {
     Bench(bench::Args),
     /// Print every row of every committed result file
     Report(report::Args),
+    /// A real Kubernetes cluster on this machine, by hand: up, shell, down
+    Cluster(cluster::Args),
     /// Write (or check) the generated Kubernetes CRDs
     Crds(crds::Args),
     /// Build the container images, without Docker
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Campaign(args) => campaign::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Report(args) => report::run(&args),
+        Verb::Cluster(args) => cluster::run(&args),
         Verb::Crds(args) => crds::run(&args),
         Verb::Images(args) => images::run(&args),
     };
@@ -103,6 +107,11 @@ mod tests {
         for verb in Cli::command().get_subcommands() {
             let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("cargo xtask"), "`{}` has no example in its --help", verb.get_name());
+            for below in verb.get_subcommands() {
+                let help = below.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let name = format!("cargo xtask {} {}", verb.get_name(), below.get_name());
+                assert!(help.contains(&name), "`{name}` has no example in its --help");
+            }
         }
     }
 }

@@ -28,10 +28,10 @@ pub const CXX: Need = Need {
 };
 /// A C compiler and linker, for Rust itself and for small C parts of dependencies.
 pub const CC: Need = Need { program: "cc", purpose: "link Rust programs", remedy: "apt-get install build-essential" };
-/// Go, for the pinned S3 server of the tests.
+/// Go, for the pinned S3 server of the tests and for Kubernetes.
 pub const GO: Need = Need {
     program: "go",
-    purpose: "build the S3 server the store tests run against",
+    purpose: "build the S3 server and the Kubernetes that the tests run against",
     remedy: "Go 1.26 from https://go.dev/dl (the distribution's golang-go package may be too old; see `go version`)",
 };
 

@@ -2,6 +2,9 @@
 //!
 //! Other verbs call the same functions for the parts they need, so nobody has to remember to run this first.
 
+pub mod cluster;
+mod debian;
+pub mod go;
 pub mod libtorch;
 pub mod peers;
 pub mod tools;
@@ -14,7 +17,8 @@ use std::time::Instant;
 /// Options of `setup`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-    cargo xtask setup            what the build and the gate need (about 600 MB to fetch, once)\n  \
+    cargo xtask setup            what the build and the gate need (about 2 GB to fetch, once; as root also what real\n  \
+    \x20                            clusters need: Debian packages, Kubernetes built from source in 10 minutes)\n  \
     cargo xtask setup --build    only what `cargo build` needs: libtorch\n  \
     cargo xtask setup --peers    also the Python side of the benchmarks (about 5 GB)\n\n\
     Everything goes to $COALITION_CACHE (else ~/.cache/coalition); the clone gets one link, .libtorch.")]
@@ -41,8 +45,15 @@ pub fn run(args: &Args) -> Result<()> {
             let at = tools::cargo_tool(&cache, tool)?;
             say::good(&format!("{} {} in {}", tool.package, tool.version, at.display()));
         }
-        let at = tools::s3_server(&cache)?;
+        let at = go::install(&cache, &go::S3)?;
         say::good(&format!("versitygw in {}", at.display()));
+        if let Some(why) = cluster::impossible() {
+            say::warn(&format!("SKIPPED: what real clusters need is not installed: {why}"));
+        } else {
+            let folders = cluster::install(&cache)?;
+            let shown: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            say::good(&format!("Kubernetes, etcd, kwok and helm in {}", shown.join(", ")));
+        }
     }
     if args.peers {
         let at = peers::install(&cache)?;

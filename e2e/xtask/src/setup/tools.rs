@@ -1,8 +1,7 @@
-//! Tools of the tests, built from pinned versions: cargo plugins by version, Go programs by the hash of their go.sum.
+//! Tools of the tests that cargo builds, by version. Go programs are next door, in `go`.
 
-use crate::build::root;
-use crate::cache::{Cache, key};
-use crate::{need, proc, say};
+use crate::cache::Cache;
+use crate::{proc, say};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -65,25 +64,4 @@ pub fn cargo_tool(cache: &Cache, tool: &CargoTool) -> Result<PathBuf> {
         fs::remove_dir_all(&target).context("cannot remove the build folder of a tool")
     })?;
     Ok(entry.join("bin").join(tool.package))
-}
-
-/// Builds versitygw, the S3 server of the store tests, if the cache lacks it, and returns its program.
-pub fn s3_server(cache: &Cache) -> Result<PathBuf> {
-    let module = root().join("e2e/tools/s3");
-    let read = |file: &str| fs::read(module.join(file)).with_context(|| format!("cannot read e2e/tools/s3/{file}"));
-    let name = format!("go-s3-{}", key([read("go.mod")?.as_slice(), &read("go.sum")?]));
-    let entry = cache.install(&name, &name, |at| {
-        say::line("building versitygw, a small S3 server for the tests (fetches about 70 Go modules, 2 minutes on two cores, once)");
-        let mut go = Command::new(need::find(&need::GO)?);
-        go.args(["build", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o"])
-            .arg(at.join("versitygw"))
-            .arg("github.com/versity/versitygw/cmd/versitygw")
-            .current_dir(&module)
-            .env("CGO_ENABLED", "0")
-            .env("GOFLAGS", "-mod=readonly");
-        proc::run(&mut go, "build versitygw").context(
-            "versitygw could not be built. Check `go version` (1.26 is wanted) and the network (go reads GOPROXY), and run the same command again",
-        )
-    })?;
-    Ok(entry.join("versitygw"))
 }

@@ -49,8 +49,8 @@ pub fn run(args: &Args) -> Result<bool> {
     let chosen = choose(args)?;
     let start = Instant::now();
     say::title("setup");
-    if chosen.contains(&"unit") {
-        // The S3 server of the store's tests, wanted late: whoever lacks it shall hear so first.
+    if chosen.contains(&"unit") || chosen.contains(&"cluster") {
+        // The S3 server of the store's tests and Kubernetes, wanted late: whoever lacks it shall hear so first.
         need::all(&[&need::CC, &need::CXX, &need::PYTHON, &need::GO])?;
     }
     let cache = Cache::open()?;

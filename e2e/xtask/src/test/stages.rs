@@ -4,7 +4,7 @@ use super::s3::S3;
 use super::{junit, tally::Tally};
 use crate::build::{Builder, root};
 use crate::cache::Cache;
-use crate::setup::tools;
+use crate::setup::{self, go, tools};
 use crate::{proc, quickstart, say};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -38,6 +38,7 @@ pub const STAGES: &[Stage] = &[
     Stage { name: "unit", what: "tests of every crate but the whole runs, S3 against a real server", run: unit },
     Stage { name: "doctest", what: "examples in the documentation", run: doctest },
     Stage { name: "doc", what: "the documentation builds, warnings denied", run: doc },
+    Stage { name: "cluster", what: "real clusters: API servers, kubelets, faults (as root)", run: cluster },
     Stage { name: "whole", what: "whole runs: kills, lost sites, bad input (one seeded sample each)", run: whole },
     Stage { name: "quickstart", what: "the README's first command, in a short form", run: quickstart },
 ];
@@ -82,8 +83,23 @@ fn programs(gate: &Gate, tally: &mut Tally) -> Result<()> {
 }
 
 fn unit(gate: &Gate, tally: &mut Tally) -> Result<()> {
-    let s3 = S3::start(&tools::s3_server(&gate.cache)?)?;
-    nextest(gate, tally, "not package(coalition-e2e)", &s3.environment())
+    let s3 = S3::start(&go::install(&gate.cache, &go::S3)?.join("versitygw"))?;
+    nextest(gate, tally, &format!("not package(coalition-e2e) and not ({CLUSTER})"), &s3.environment())
+}
+
+/// The tests that start clusters: those of the harness's own folder of tests. Its unit tests need none.
+const CLUSTER: &str = "package(coalition-cluster) and kind(test)";
+
+fn cluster(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let mut environment = Vec::new();
+    if let Some(why) = setup::cluster::impossible() {
+        // Every test then says so by itself, and is counted as skipped.
+        say::warn(why);
+    } else {
+        let value = setup::cluster::value(&setup::cluster::install(&gate.cache)?)?;
+        environment.push((setup::cluster::VARIABLE, value.display().to_string()));
+    }
+    nextest(gate, tally, CLUSTER, &environment)
 }
 
 fn whole(gate: &Gate, tally: &mut Tally) -> Result<()> {
