@@ -1,0 +1,2 @@
+//! `coalition-operator`: the wiring of the roles.
+fn main() {}
