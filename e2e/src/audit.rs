@@ -152,6 +152,7 @@ mod tests {
                 outer_lr: real(0.7),
                 outer_momentum: real(0.9),
                 members: Vec::new(),
+                origin: None,
             }),
         )
     }

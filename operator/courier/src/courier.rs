@@ -67,6 +67,8 @@ pub struct Findings {
     pub mirrored: Option<Seq>,
     /// True if the mirror was compared with what the present leader shows: only then do `records` answer it.
     pub compared: bool,
+    /// True while the state that the run begins from does not stand here: nobody can begin without it.
+    pub lacks_origin: bool,
     /// Mirrored records after the newest one the hub shows: it lost them (D7).
     pub records: Vec<SignedRecord>,
     /// What cannot be done just now: (reason, message).
@@ -186,6 +188,7 @@ impl Courier {
         if let Err(e) = self.look_at_contributions(&view, input.applied).await {
             found.problems.insert("ContributionsNotRead".to_owned(), e.to_string());
         }
+        self.bring_origin(run, &view, &mut found);
         let wants = wants::wants(run, &view, &self.locked(|w| w.stock.clone()));
         self.forget_failures(&view, &wants);
         for want in wants.contributions {

@@ -12,6 +12,7 @@ pub mod courier;
 pub mod error;
 pub mod fetch;
 pub mod garbage;
+pub mod origin;
 pub mod serve;
 pub mod stock;
 pub mod wants;

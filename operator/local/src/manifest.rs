@@ -3,7 +3,7 @@ use std::path::Path;
 
 use coalition_crds::stand_in::{self, Concern};
 use coalition_crds::{Problem, TrainingRun, manifest, names};
-use coalition_planner::resolve::{Unresolved, resolve};
+use coalition_planner::resolve::{Beside, Unresolved, resolve};
 use coalition_protocol::RunId;
 use coalition_spec::{RunSpec, tokens};
 
@@ -77,7 +77,7 @@ pub fn check(text: &str) -> Result<Vec<Resolved>, Refused> {
                 .at(line)
         };
         let mut found: Vec<Problem> = Vec::new();
-        match (name(run), resolve(run, objects.policy_of(run))) {
+        match (name(run), resolve(run, &Beside::policy(objects.policy_of(run)))) {
             (Ok(name), Ok(spec)) => {
                 let place = |p: Problem| {
                     let line = objects.line(&object, &p.field);

@@ -8,10 +8,9 @@ use crate::standing::Standing;
 /// Copies a consistent checkpoint has, if there are so many members (D21).
 pub const COPIES: usize = 2;
 
-/// What is true of the checkpoints of a run that does not go on. Messages that end a run say it, so that none names a way out
-/// that this version does not have.
-pub const STAY: &str = "Its run checkpoints stay readable (`coalition-trainer generate`, transformers), but this version cannot \
-                        start a run from one: a new run begins at the beginning";
+/// What is true of the checkpoints of a run that does not go on: every message that ends a run says it.
+pub const STAY: &str = "Its run checkpoints stay readable (`coalition-trainer generate`, transformers), and in a cluster a new run \
+                        may begin from one (spec.model.init.from.checkpoint)";
 
 /// k: sites that must store a checkpoint for it to be consistent.
 pub fn copies(s: &Standing<'_>) -> usize {

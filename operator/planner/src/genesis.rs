@@ -15,6 +15,11 @@ pub fn willing(world: &World, now: Millis) -> Vec<SiteId> {
     world.sites.iter().filter(|(_, s)| ok(s)).map(|(name, _)| name.clone()).collect()
 }
 
+/// True if the run begins from a state that none of these sites has.
+pub fn lacks_holder(world: &World, there: &[SiteId]) -> bool {
+    world.spec.model.init.from.is_some() && !there.iter().any(|s| world.holders.contains(s))
+}
+
 /// The genesis record to append now: once all sites that are known of (at most `sites.max`) are there, or `sites.min` of
 /// them and the others were waited for.
 pub fn body(world: &World, now: Millis) -> Option<Body> {
@@ -22,7 +27,13 @@ pub fn body(world: &World, now: Millis) -> Option<Body> {
         return None;
     }
     let mut there = willing(world, now);
+    if lacks_holder(world, &there) {
+        return None;
+    }
+    // Whoever has the state that the run begins from comes first: without one of them nobody could begin.
+    there.sort_by_key(|s| !world.holders.contains(s));
     there.truncate(world.spec.sites.max as usize);
+    there.sort();
     let could = world.sites.values().filter(|s| s.refusal.is_none()).count().min(world.spec.sites.max as usize);
     let waited = now.since(world.leader.since) >= gather(world);
     if there.len() < (world.spec.sites.min.max(1)) as usize || (there.len() < could && !waited) {
@@ -45,6 +56,7 @@ pub fn body(world: &World, now: Millis) -> Option<Body> {
         fragments: 1,
         outer_lr: Real::new(nesterov.lr).ok()?,
         outer_momentum: Real::new(nesterov.momentum).ok()?,
+        origin: world.spec.model.init.from.clone(),
         members: there.into_iter().map(|site| Assignment { site, incarnation: Incarnation(1) }).collect(),
     }))
 }

@@ -20,6 +20,7 @@ pub mod lost;
 pub mod members;
 pub mod memory;
 pub mod observe;
+pub mod origin;
 pub mod plans;
 pub mod publish;
 pub mod report;

@@ -47,5 +47,14 @@ pub fn lost(s: &Standing<'_>, without: &BTreeSet<SiteId>) -> Option<Lost> {
 
 /// True if retiring `site` would lose committed work that the others cannot reach.
 pub fn irreplaceable(s: &Standing<'_>, site: &SiteId) -> bool {
-    lost(s, &BTreeSet::new()).is_none() && lost(s, &BTreeSet::from([site.clone()])).is_some()
+    has_the_only_origin(s, site)
+        || (lost(s, &BTreeSet::new()).is_none() && lost(s, &BTreeSet::from([site.clone()])).is_some())
+}
+
+/// True if, before the first commit, `site` alone has the adopted state that the run begins from. Those that do not speak are
+/// taken to lack it: nothing says that they have it.
+fn has_the_only_origin(s: &Standing<'_>, site: &SiteId) -> bool {
+    let has = |x: &SiteId| s.report(x).is_some_and(|r| r.checkpoints.iter().any(|c| c.seq == Seq(0)));
+    let begun = s.view.last_commit().0 > Seq(0);
+    s.view.genesis().origin.is_some() && !begun && has(site) && !s.members().any(|(x, _)| x != site && has(x))
 }

@@ -6,13 +6,15 @@ use coalition_crds::{CheckpointPolicy, TrainingRun};
 use coalition_spec::data::{Builtin, DataSpec, Tokenizer};
 use coalition_spec::model::{Architecture, ModelConfig};
 use coalition_spec::run::{
-    CheckpointSpec, FailureAction, FailurePolicy, FailureReason, FailureRule, Init, Interval, ModelSpec, SiteShape,
+    CheckpointSpec, FailureAction, FailurePolicy, FailureReason, FailureRule, Interval, ModelSpec, SiteShape,
     SiteTemplate, SitesSpec,
 };
 use coalition_spec::training::{
     AdamW, Nesterov, NonFinite, Optimizer, OuterOptimizer, OuterSpec, Payload, Precision, Schedule, TrainingSpec,
 };
 use coalition_spec::{Problem, RunSpec, hugging_face, preset, tokens};
+
+use crate::origin::{self, Adopted};
 
 /// Seconds after which an unreachable site's part is given to another, when several sites share the run: the others go
 /// on meanwhile, so there is no hurry.
@@ -36,11 +38,26 @@ pub struct Unresolved {
     pub partial: bool,
 }
 
+/// The other objects that a run names.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// The CheckpointPolicy that it refers to; none if there is no such object.
+    pub policy: Option<&'a CheckpointPolicy>,
+    /// The Checkpoint that it begins from, if it names one.
+    pub adopted: Adopted<'a>,
+}
+
+impl<'a> Beside<'a> {
+    /// A policy and nothing else: all there is on one machine.
+    pub fn policy(policy: Option<&'a CheckpointPolicy>) -> Self {
+        Self { policy, ..Self::default() }
+    }
+}
+
 /// The run as planner and trainer see it, or everything that is wrong with it, with paths as in its manifest.
-///
-/// `policy` is the CheckpointPolicy that the run refers to, none if there is no such object.
-pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<RunSpec, Unresolved> {
+pub fn resolve(run: &TrainingRun, beside: &Beside<'_>) -> Result<RunSpec, Unresolved> {
     let spec = &run.spec;
+    let namespace = run.metadata.namespace.as_deref().unwrap_or("default");
     let mut problems = Vec::new();
     let mut amount = |field: &str, t: &coalition_crds::amounts::Tokens| {
         tokens::parse(t.text().as_ref()).unwrap_or_else(|p| {
@@ -84,14 +101,14 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
     };
     problems.extend(found);
     let config = model(&spec.model, &mut problems);
-    let seed = init(&spec.model.init, &mut problems);
+    let init = origin::init(&spec.model.init, config.as_ref(), &beside.adopted, namespace, &mut problems);
     problems.extend(too_large(spec));
     let data = data(&spec.data, &mut problems);
-    let checkpoint = checkpoint(run, policy, &mut problems);
+    let checkpoint = checkpoint(run, beside.policy, &mut problems);
     let mut partial = true;
     if let (Some(config), Some(data), Some(checkpoint), true) = (config, data, checkpoint, problems.is_empty()) {
         let resolved = RunSpec {
-            model: ModelSpec { config, init: Init { seed } },
+            model: ModelSpec { config, init },
             data,
             training,
             sites: sites(&spec.sites),
@@ -151,19 +168,6 @@ fn model(m: &api::Model, problems: &mut Vec<Problem>) -> Option<ModelConfig> {
             None
         }
     }
-}
-
-/// The seed of the first parameters.
-fn init(i: &api::Init, problems: &mut Vec<Problem>) -> u64 {
-    if let Some(from) = &i.from {
-        problems.push(Problem::new(
-            "model.init.from.checkpoint",
-            &from.checkpoint,
-            "cannot be adopted: this version begins a run with random parameters only",
-            "Write `init: {seed: 1}`, or wait for a version that adopts checkpoints.",
-        ));
-    }
-    large(i.seed.unwrap_or(api::DEFAULT_SEED))
 }
 
 /// Bytes that the spec of a run may take as JSON: a TrainingRun takes 64 KiB at most, its status half of that.

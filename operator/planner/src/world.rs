@@ -1,7 +1,7 @@
 //! What the hub knows when it decides: the request, the history, and of every site what was last heard and when.
 //!
 //! Everything remote is present, or unknown since an instant. Unknown is never taken for gone.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coalition_protocol::history::View;
 use coalition_protocol::messages::{SiteReport, SiteRun};
@@ -90,6 +90,8 @@ pub struct World {
     pub began: Millis,
     /// The history; none before genesis.
     pub view: Option<View>,
+    /// Sites with a verified copy of the state that the run begins from, if it begins from a checkpoint.
+    pub holders: BTreeSet<SiteId>,
     /// Sites that exist and match the run's selector.
     pub sites: BTreeMap<SiteId, Site>,
     /// The leader.
@@ -103,7 +105,8 @@ impl World {
     pub fn new(setup: Setup, spec: RunSpec, view: Option<View>, nonce: impl Into<String>, now: Millis) -> Self {
         let leader = Leader { nonce: nonce.into(), since: now, noted: None };
         let memory = Memory::default();
-        let mut world = Self { setup, spec, suspend: false, began: now, view, sites: BTreeMap::new(), leader, memory };
+        let (holders, sites) = (BTreeSet::new(), BTreeMap::new());
+        let mut world = Self { setup, spec, suspend: false, began: now, view, holders, sites, leader, memory };
         // Members are there to be heard of even if nobody names them again.
         let members: Vec<SiteId> = world.view.iter().flat_map(|v| v.members().keys().cloned()).collect();
         for site in members {

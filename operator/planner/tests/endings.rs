@@ -36,7 +36,7 @@ fn the_deadline_ends_a_run_and_says_so() {
     let end = sim.view().unwrap().ended().unwrap();
     assert_eq!(end.outcome, Outcome::DeadlineExceeded);
     assert!(end.message.contains("activeDeadlineSeconds"));
-    assert!(end.message.contains("cannot start a run from one"), "{}", end.message);
+    assert!(end.message.contains("a new run may begin from one"), "{}", end.message);
 }
 
 fn failing(codes: &[i32], rules: Vec<FailureRule>) -> Sim {

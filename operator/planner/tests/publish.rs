@@ -6,7 +6,7 @@ use coalition_crds::conditions::{Condition, Phase, Reason, Time};
 use coalition_crds::training_run::{SiteState, TrainingRunStatus};
 use coalition_crds::{manifest, validate};
 use coalition_planner::publish::{Ids, checkpoint_name, refused, status};
-use coalition_planner::resolve::resolve;
+use coalition_planner::resolve::{Beside, resolve};
 use coalition_planner::{Millis, RunStatus, plan};
 use coalition_protocol::messages::Evaluation;
 use coalition_protocol::{Real, RunId, Seq};
@@ -134,7 +134,7 @@ fn what_cannot_be_trained_is_stalled_with_field_value_bound_and_way_out() {
     let of = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
         let objects = manifest::examine(&text.replace(from, to)).objects;
-        let unresolved = resolve(&objects.runs[0], objects.policy_of(&objects.runs[0])).unwrap_err();
+        let unresolved = resolve(&objects.runs[0], &Beside::policy(objects.policy_of(&objects.runs[0]))).unwrap_err();
         let (run, now) = ("quickstart".parse().unwrap(), now());
         let before = TrainingRunStatus { sites_ready: Some("1/2".to_owned()), ..TrainingRunStatus::default() };
         let s = refused(&unresolved, &before, &ids(&run, &now));
@@ -149,7 +149,7 @@ fn what_cannot_be_trained_is_stalled_with_field_value_bound_and_way_out() {
     assert_eq!(of("checkpointPolicyRef: {name: quickstart}", "checkpointPolicyRef: {name: gone}").0, "PolicyMissing");
     let (reason, message) = of("init: {seed: 1}", "init: {from: {checkpoint: other-50}}");
     assert_eq!(reason, "CheckpointUnusable");
-    assert!(message.contains("spec.model.init.from.checkpoint: other-50: cannot be adopted"), "{message}");
+    assert!(message.contains("spec.model.init.from.checkpoint: other-50: is not a Checkpoint in namespace"), "{message}");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn foreign_keys_do_not_make_a_run_too_large_for_an_object() {
         "num_attention_heads": 2, "max_position_embeddings": 512, "chat_template": "x".repeat(25_000)});
     run.spec.model.config = Some(serde_json::from_value(config).unwrap());
     let found: Vec<String> =
-        resolve(run, policy.as_ref()).unwrap_err().problems.iter().map(ToString::to_string).collect();
+        resolve(run, &Beside::policy(policy.as_ref())).unwrap_err().problems.iter().map(ToString::to_string).collect();
     let told = |p: &String| p.starts_with("spec.model.config: ") && p.contains("must be at most 24576 bytes");
     assert!(found.iter().any(told), "{found:#?}");
 }

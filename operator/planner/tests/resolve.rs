@@ -1,7 +1,7 @@
 //! From manifests to runs that can be trained, and the messages for those that cannot.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 use coalition_crds::manifest;
-use coalition_planner::resolve::resolve;
+use coalition_planner::resolve::{Beside, resolve};
 use coalition_spec::run::Interval;
 use rstest::rstest;
 
@@ -15,7 +15,7 @@ fn problems(manifest: &str) -> Vec<String> {
         Err(p) => return p.iter().map(ToString::to_string).collect(),
     };
     let run = &objects.runs[0];
-    let unresolved = resolve(run, objects.policy_of(run)).err();
+    let unresolved = resolve(run, &Beside::policy(objects.policy_of(run))).err();
     unresolved.map(|u| u.problems).unwrap_or_default().iter().map(ToString::to_string).collect()
 }
 
@@ -34,7 +34,7 @@ fn the_examples_can_be_trained() {
 fn the_quick_start_has_two_sites_of_different_shape() {
     let objects = manifest::read(QUICKSTART).unwrap();
     let run = &objects.runs[0];
-    let spec = resolve(run, objects.policy_of(run)).unwrap();
+    let spec = resolve(run, &Beside::policy(objects.policy_of(run))).unwrap();
     let shape = |site: &str| {
         let labels = [(coalition_crds::names::SITE_LABEL.to_owned(), site.to_owned())].into();
         spec.shape_for(&labels).unwrap().workers
@@ -51,7 +51,7 @@ fn the_quick_start_has_two_sites_of_different_shape() {
 fn resolving_again_gives_the_same_digest_and_mutable_fields_do_not_count_as_identity() {
     let of = |text: &str| {
         let objects = manifest::read(text).unwrap();
-        resolve(&objects.runs[0], objects.policy_of(&objects.runs[0])).unwrap()
+        resolve(&objects.runs[0], &Beside::policy(objects.policy_of(&objects.runs[0]))).unwrap()
     };
     let a = of(QUICKSTART);
     let b = of(&QUICKSTART.replace("keep: {everyRounds", "keep:   {everyRounds"));
@@ -91,7 +91,7 @@ fn what_cannot_be_trained_is_told(#[case] from: &str, #[case] to: &str, #[case] 
 fn a_list_of_betas_that_is_too_short_is_told_as_it_stands() {
     let examined = manifest::examine(&QUICKSTART.replace("betas: [0.9, 0.95]", "betas: [0.9]"));
     let run = &examined.objects.runs[0];
-    let found = resolve(run, examined.objects.policy_of(run)).unwrap_err().problems;
+    let found = resolve(run, &Beside::policy(examined.objects.policy_of(run))).unwrap_err().problems;
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].starts_with("spec.training.optimizer.betas: [0.9]: must have exactly two entries"), "{found:#?}");
@@ -101,7 +101,7 @@ fn a_list_of_betas_that_is_too_short_is_told_as_it_stands() {
 #[test]
 fn a_resolved_run_is_read_back_from_its_canonical_form() {
     let objects = manifest::read(QUICKSTART).unwrap();
-    let spec = resolve(&objects.runs[0], objects.policy_of(&objects.runs[0])).unwrap();
+    let spec = resolve(&objects.runs[0], &Beside::policy(objects.policy_of(&objects.runs[0]))).unwrap();
     let value = coalition_protocol::canonical::value(&spec).unwrap();
     // The quick start clips at 1.0; plain JSON keeps the fraction, which no API server does.
     assert_eq!(value.pointer("/training/optimizer/clip"), Some(&serde_json::json!(1)));
@@ -130,4 +130,117 @@ fn a_site_gets_the_shape_of_the_first_template_that_matches() {
     let mut nobodys = spec.clone();
     nobodys.site_templates.truncate(1);
     assert_eq!(coalition_planner::shape::of(&nobodys, &std::collections::BTreeMap::new()), None);
+}
+
+mod origin {
+    use coalition_crds::TrainingRun;
+    use coalition_crds::checkpoint::{Checkpoint, CheckpointSpec, CheckpointStatus, Copy, DeletionPolicy};
+    use coalition_crds::training_run::InitFrom;
+    use coalition_planner::genesis;
+    use coalition_planner::origin::{Adopted, model_digest};
+    use coalition_planner::{Millis, Setup, World};
+    use coalition_protocol::record::{Body, Origin};
+    use coalition_protocol::{Digest, Seq};
+    use coalition_spec::RunSpec;
+
+    use super::*;
+
+    /// The quick start's run, begun from checkpoint `mine-50`.
+    fn run() -> (manifest::Objects, TrainingRun) {
+        let objects = manifest::read(QUICKSTART).unwrap();
+        let mut run = objects.runs[0].clone();
+        run.spec.model.init.seed = None;
+        run.spec.model.init.from = Some(InitFrom { checkpoint: "mine-50".to_owned() });
+        (objects, run)
+    }
+
+    fn checkpoint(model: &str) -> Checkpoint {
+        let spec = CheckpointSpec {
+            run: "mine".to_owned(),
+            run_id: "mine-0123456789".to_owned(),
+            seq: 50,
+            state_digest: Digest::of(b"state").to_string(),
+            model_digest: model.to_owned(),
+            pinned: false,
+            deletion_policy: DeletionPolicy::Retain,
+        };
+        let mut checkpoint = Checkpoint::new("mine-50", spec);
+        checkpoint.status =
+            Some(CheckpointStatus { copies: vec![Copy { site: "south".to_owned() }], ..CheckpointStatus::default() });
+        checkpoint
+    }
+
+    fn digest_of_the_model() -> String {
+        let objects = manifest::read(QUICKSTART).unwrap();
+        let spec = resolve(&objects.runs[0], &Beside::policy(objects.policy_of(&objects.runs[0]))).unwrap();
+        model_digest(&spec.model.config).unwrap().to_string()
+    }
+
+    fn asked(checkpoint: Option<&Checkpoint>, begun: Option<&Origin>) -> Result<RunSpec, Vec<String>> {
+        let (objects, run) = run();
+        let beside = Beside { policy: objects.policy_of(&run), adopted: Adopted { checkpoint, begun } };
+        resolve(&run, &beside).map_err(|u| u.problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_run_begins_from_the_checkpoint_it_names() {
+        let spec = asked(Some(&checkpoint(&digest_of_the_model())), None).unwrap();
+        let from = spec.model.init.from.clone().unwrap();
+        assert_eq!((from.run.as_str(), from.seq, from.state), ("mine-0123456789", Seq(50), Digest::of(b"state")));
+        // Once it has begun the object may go.
+        let begun = asked(None, Some(&from)).unwrap();
+        assert_eq!(begun.identity().unwrap(), spec.identity().unwrap());
+    }
+
+    #[rstest]
+    #[case::no_such_object(None, "is not a Checkpoint in namespace")]
+    #[case::another_model(Some(checkpoint(&"0".repeat(64))), "is of another model")]
+    #[case::no_copy(Some(Checkpoint { status: None, ..checkpoint(&digest_of_the_model()) }), "has no verified copy")]
+    #[case::nonsense(
+        Some({
+            let mut c = checkpoint(&digest_of_the_model());
+            c.spec.seq = 0;
+            c
+        }),
+        "names no state that can be adopted"
+    )]
+    fn one_that_cannot_be_adopted_is_refused_with_the_way_out(#[case] found: Option<Checkpoint>, #[case] why: &str) {
+        let problems = asked(found.as_ref(), None).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(
+            problems[0].contains("spec.model.init.from.checkpoint: \"mine-50\"") && problems[0].contains(why),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn it_begins_only_with_a_site_that_has_the_state_and_takes_that_one_first() {
+        let mut spec = asked(Some(&checkpoint(&digest_of_the_model())), None).unwrap();
+        spec.sites.max = 1;
+        spec.sites.min = 1;
+        let setup = Setup {
+            run: "fork".parse().unwrap(),
+            hub_key: "0".repeat(64),
+            data: Digest::of(b"data"),
+            samples_per_pass: 1000,
+            elements: 4096,
+        };
+        let mut world = World::new(setup, spec, None, "n", Millis(0));
+        for site in ["north", "south"] {
+            let site = site.parse().unwrap();
+            world.add_site(std::clone::Clone::clone(&site), Millis(0));
+            world.heard(&site, Millis(0));
+        }
+        let later = Millis(1_000_000);
+        for site in ["north", "south"] {
+            world.heard(&site.parse().unwrap(), later);
+        }
+        assert_eq!(genesis::body(&world, later), None);
+        let told = coalition_planner::plan(&world, later).status.message;
+        assert!(told.contains("stands at no site of this run"), "{told}");
+        world.holders.insert("south".parse().unwrap());
+        let Some(Body::Genesis(g)) = genesis::body(&world, later) else { panic!("it does not begin") };
+        assert_eq!(g.members.iter().map(|m| m.site.as_str()).collect::<Vec<_>>(), ["south"]);
+        assert_eq!(g.origin.unwrap().seq, Seq(50));
+    }
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use coalition_protocol::Digest;
 use coalition_protocol::canonical::{self, NotCanonical};
+use coalition_protocol::record::Origin;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataSpec;
@@ -83,12 +84,15 @@ pub struct ModelSpec {
     pub init: Init,
 }
 
-/// Where the first parameters come from: random draws of this seed (D2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the first parameters come from: random draws of this seed (D2), or the state that another run left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Init {
     /// Seed of the draws.
     pub seed: u64,
+    /// The state to begin from instead: parameters and outer momentum. Moments begin at zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
 }
 
 /// How many sites, and which.

@@ -17,8 +17,8 @@ pub struct Source<'a> {
     pub view: &'a View,
     /// The layout.
     pub layout: &'a VectorLayout,
-    /// θ of genesis.
-    pub initial: &'a [f32],
+    /// θ of genesis; none for a run that begins from a checkpoint, which stands in the store as that of record 0.
+    pub initial: Option<&'a [f32]>,
 }
 
 impl From<StoreError> for Stop {
@@ -65,11 +65,15 @@ impl Source<'_> {
         Ok(self.best_of_bases(target, fixed)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
     }
 
-    /// The newest state that can be reached, with its commit. The initial state always can.
+    /// The newest state that can be reached, with its commit. The initial state always can, unless it was another run's.
     pub fn farthest(&self) -> Result<(Seq, OuterState), Stop> {
         let end = self.view.last_commit().0;
         self.best_of_bases(end, |_| true)?.ok_or_else(|| {
-            Failure::new(exit::CHECKPOINT, "no state of the run can be reached, not even the initial one").into()
+            let what = match &self.view.genesis().origin {
+                Some(o) => format!("the one it begins from, of record {} of run {}", o.seq, o.run),
+                None => "the initial one".to_owned(),
+            };
+            Failure::new(exit::CHECKPOINT, format!("no state of the run can be reached, not even {what}")).into()
         })
     }
 
@@ -80,16 +84,17 @@ impl Source<'_> {
         let known: Vec<Seq> = self.view.commits().map(|(s, ..)| s).collect();
         let mut best: Option<(Seq, OuterState)> = None;
         let fit = |b: &Seq| *b <= target && known.contains(b) && counts(*b);
-        for base in bases.into_iter().rev().filter(fit).map(Some).chain([None]) {
+        let beginning = self.initial.map(Err);
+        for base in bases.into_iter().rev().filter(fit).map(Ok).chain(beginning) {
             let (at, state) = match base {
-                Some(seq) => match self.store.wait(run_checkpoint::load(self.store.store(), run, seq, self.layout)) {
+                Ok(seq) => match self.store.wait(run_checkpoint::load(self.store.store(), run, seq, self.layout)) {
                     Ok((_, state)) => (seq, state),
                     Err(e) => {
                         tracing::warn!("run checkpoint {seq} is passed by: {e}");
                         continue;
                     }
                 },
-                None => (Seq(0), OuterState::initial(self.initial.to_vec())),
+                Err(initial) => (Seq(0), OuterState::initial(initial.to_vec())),
             };
             if !self.agrees(at, &state) {
                 continue;
@@ -168,11 +173,37 @@ mod tests {
         store.wait(run_checkpoint::save(store.store(), &base)).unwrap();
         let initial = layout.zeros();
         let from = |view: &View| {
-            let source = Source { store: &store, view, layout: &layout, initial: &initial };
+            let source = Source { store: &store, view, layout: &layout, initial: Some(&initial) };
             [source.at(seq), source.proved(seq)].map(|found| found.unwrap().is_some())
         };
         assert_eq!(from(&w.view), [true, false], "this site may have written it of a wrong state");
         w.append(Body::State(State { of: seq, digest: state.digest(), confirmers: vec![site("a")] }));
         assert_eq!(from(&w.view), [true, true]);
+    }
+
+    #[test]
+    fn a_run_that_begins_from_a_checkpoint_has_no_other_beginning() {
+        let layout = VectorLayout::new([("x", vec![4096])]).unwrap();
+        let state = OuterState::initial(vec![1.0; 4096]);
+        let w = World::from(&["a", "b"], Some(state.digest()));
+        let store = BlockingStore::open(&Location::Memory).unwrap();
+        let source = Source { store: &store, view: &w.view, layout: &layout, initial: None };
+        let Err(Stop::Exit(failure)) = source.farthest() else { panic!("it began from nothing") };
+        assert!(failure.message.contains("record 50 of run old"), "{}", failure.message);
+        let base = RunCheckpoint {
+            run: w.view.run(),
+            epoch: Epoch(1),
+            seq: Seq(0),
+            tokens: 0,
+            spec: Digest::ZERO,
+            layout: &layout,
+            state: &state,
+            config: &serde_json::json!({}),
+            extra: &[],
+        };
+        store.wait(run_checkpoint::save(store.store(), &base)).unwrap();
+        let (at, found) = source.farthest().unwrap_or_else(|_| panic!("it stands there"));
+        assert_eq!((at, found.digest()), (Seq(0), state.digest()));
+        assert!(source.proved(Seq(0)).unwrap_or_default().is_some(), "the first record fixes the state");
     }
 }

@@ -65,8 +65,9 @@ pub fn resume(place: &Place<'_>, body: &mut Body) -> Result<Restored, Stop> {
     let log = CommitLog::new(place.store.store(), place.name.clone());
     let writer = place.store.wait(log.fence(place.fence.attempt))?;
     body.trainer.init(place.seed);
-    let initial = body.trainer.params().to_vec();
-    let source = Source { store: place.store, view: place.view, layout: place.layout, initial: &initial };
+    let random = place.view.genesis().origin.is_none();
+    let initial = random.then(|| body.trainer.params().to_vec());
+    let source = Source { store: place.store, view: place.view, layout: place.layout, initial: initial.as_deref() };
     let mut unreached = Vec::new();
     for entry in writer.kept().to_vec() {
         match from_checkpoint(place, &log, &entry, &source, body) {

@@ -96,6 +96,7 @@ pub fn run(dir: &Path, spec: &RunSpec, sites: &[(&str, u32)], steps: u64) -> Hub
         outer_lr: Real::new(nesterov.lr).unwrap(),
         outer_momentum: Real::new(nesterov.momentum).unwrap(),
         members: all.iter().map(|(s, ..)| Assignment { site: s.clone(), incarnation: Incarnation(1) }).collect(),
+        origin: None,
     };
     Hub::new(Setup { run, genesis, spec: serde_json::to_value(spec).unwrap(), sites: all, steps })
 }

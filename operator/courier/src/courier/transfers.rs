@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Courier, Failed, Work};
 use crate::wants::Want;
-use crate::{CourierError, checkpoint, stock};
+use crate::{CourierError, Findings, checkpoint, origin, stock};
 
 /// First and longest wait before a failed transfer is tried again: a store or peer that hiccups costs little, one that is
 /// down is not flooded.
@@ -75,6 +75,23 @@ impl Courier {
         });
     }
 
+    /// Starts to bring the state that the run begins from, as long as neither it nor a later one stands here.
+    pub(super) fn bring_origin(&mut self, run: &SiteRun, view: &View, found: &mut Findings) {
+        let Some(origin) = &view.genesis().origin else { return };
+        found.lacks_origin = self.locked(|w| w.stock.checkpoints.is_empty());
+        if !found.lacks_origin {
+            return;
+        }
+        self.start_base(run, view, origin::AT);
+        let failed = self.locked(|w| w.failed.get(&keys::checkpoint(view.run(), origin::AT)).map(|f| f.why.clone()));
+        let how = failed.unwrap_or_else(|| "it is being brought".to_owned());
+        let what = format!(
+            "the state of record {} of run {}, from which this run begins, does not stand in this site's store yet: {how}",
+            origin.seq, origin.run
+        );
+        found.problems.insert("OriginMissing".to_owned(), what);
+    }
+
     pub(super) fn start_base(&mut self, run: &SiteRun, view: &View, seq: Seq) {
         let key = keys::checkpoint(view.run(), seq);
         if !self.begin(&key) {
@@ -86,7 +103,11 @@ impl Courier {
         let (permits, view) = (self.permits.clone(), view.clone());
         self.transfers.spawn(async move {
             let _permit = permits.acquire_owned().await;
-            let done = checkpoint::obtain(&own, &fetcher, &view, seq, &from).await;
+            let origin = view.genesis().origin.clone().filter(|_| seq == origin::AT);
+            let done = match &origin {
+                Some(o) => origin::obtain(&own, &fetcher, &view, o, &from).await,
+                None => checkpoint::obtain(&own, &fetcher, &view, seq, &from).await,
+            };
             let mut w = work.lock().unwrap_or_else(PoisonError::into_inner);
             w.running.remove(&key);
             match done {

@@ -10,7 +10,7 @@ use coalition_protocol::history::View;
 use coalition_protocol::keys::ContributionKey;
 use coalition_protocol::messages::{Desired, Offer, OfferNotice, Peer, SiteRun};
 use coalition_protocol::record::{
-    Assignment, Body, Genesis, Included, LeaseUse, Outer, Part, Plan, Record, State, VERSION,
+    Assignment, Body, Genesis, Included, LeaseUse, Origin, Outer, Part, Plan, Record, State, VERSION,
 };
 use coalition_protocol::sign::{HubKey, SignedRecord};
 use coalition_protocol::{Digest, Epoch, Incarnation, IntervalSet, Real, Round, Seq, SiteId};
@@ -36,6 +36,13 @@ pub struct Chain {
 impl Chain {
     /// Genesis with three members, and its state.
     pub fn new() -> Self {
+        let mut chain = Self::from(None);
+        chain.state(Seq(0));
+        chain
+    }
+
+    /// Genesis with three members, from the state that another run left if one is given.
+    pub fn from(origin: Option<Origin>) -> Self {
         let key = HubKey::from_seed(&[1; 32]);
         let genesis = Genesis {
             hub_key: key.public().0,
@@ -53,6 +60,7 @@ impl Chain {
             outer_lr: Real::new(0.7).expect("finite"),
             outer_momentum: Real::new(0.9).expect("finite"),
             members: SITES.iter().map(|s| Assignment { site: site(s), incarnation: Incarnation(1) }).collect(),
+            origin,
         };
         let record = Record {
             version: VERSION,
@@ -64,9 +72,7 @@ impl Chain {
         };
         let signed = key.sign(record).expect("canonical");
         let view = View::start(&signed).expect("legal");
-        let mut chain = Self { key, view, records: vec![signed] };
-        chain.state(Seq(0));
-        chain
+        Self { key, view, records: vec![signed] }
     }
 
     pub fn append(&mut self, body: Body) -> Seq {

@@ -126,6 +126,7 @@ impl LocalSite {
             let visible = looked && i.parts.looked != nonce
                 || i.parts.findings.records.is_empty() != findings.records.is_empty()
                 || i.parts.findings.held != findings.held
+                || i.parts.findings.lacks_origin != findings.lacks_origin
                 || i.parts.findings.store_lost != findings.store_lost
                 || i.parts.findings.opened != findings.opened;
             i.parts.findings = findings;
@@ -213,7 +214,9 @@ impl SiteBackend for LocalSite {
             // Before the opening entry is durably reported, no trainer may write under this incarnation (D8).
             let opened = i.durable.as_ref().and_then(|d| d.opened);
             // Nor while the hub lacks records that stand here: a trainer would go on from an older state (D7).
-            let whole = |r: &SiteRun| i.parts.looked == r.nonce && i.parts.findings.records.is_empty();
+            // Nor before the state stands here that the run begins from.
+            let found = &i.parts.findings;
+            let whole = |r: &SiteRun| i.parts.looked == r.nonce && found.records.is_empty() && !found.lacks_origin;
             let site_run = site_run.filter(|r| opened == Some(r.incarnation) && whole(r));
             let damaged = site_run.as_ref().is_some_and(|r| i.parts.damaged == Some(r.incarnation));
             let store_lost = i.parts.findings.store_lost || damaged;

@@ -45,7 +45,8 @@ impl View {
             short_rounds: 0,
             reached: g.members.iter().map(|m| (m.site.clone(), Seq(0))).collect(),
             commits: [(Seq(0), (Round(0), Commit::Genesis))].into(),
-            states: std::collections::BTreeMap::new(),
+            // An adopted state is fixed by its name: nobody computes it, everybody compares with it.
+            states: g.origin.iter().map(|o| (Seq(0), (o.state, Vec::new()))).collect(),
             ledger: Ledger::default(),
             tokens: 0,
             norms: Vec::new(),
@@ -146,6 +147,9 @@ fn check_genesis(g: &Genesis) -> Result<(), Rule> {
     }
     if g.members.is_empty() {
         return rule("D9", "a run needs at least one member");
+    }
+    if g.origin.as_ref().is_some_and(|o| o.seq == Seq(0) || o.state == Digest::ZERO) {
+        return rule("D6", "the state a run begins from is that of a commit, and has a digest");
     }
     if let Some(w) = g.members.windows(2).find(|w| w[0].site >= w[1].site) {
         return rule("D8", format!("site {} is named twice, or out of order", w[1].site));

@@ -95,6 +95,18 @@ pub struct Assignment {
     pub incarnation: Incarnation,
 }
 
+/// The state that another run left and this one begins from: a fork (D6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Origin {
+    /// The run it is of.
+    pub run: RunId,
+    /// The commit of that run.
+    pub seq: Seq,
+    /// The digest of its outer state, D(O): parameters and momentum.
+    pub state: Digest,
+}
+
 /// What is fixed for the whole run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -129,4 +141,7 @@ pub struct Genesis {
     pub outer_momentum: Real,
     /// The first members.
     pub members: Vec<Assignment>,
+    /// The state it begins from; absent for one that begins from random parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }

@@ -40,6 +40,7 @@ impl Chain {
             outer_lr: one,
             outer_momentum: one,
             members: (0..sites).map(|n| Assignment { site: site(n), incarnation: Incarnation(1) }).collect(),
+            origin: None,
         };
         let run = "test".parse().unwrap();
         let (epoch, seq, parent) = (Epoch(1), Seq(0), Digest::ZERO);

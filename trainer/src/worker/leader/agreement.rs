@@ -190,8 +190,11 @@ impl Leader<'_, '_> {
 
     /// The applied state from the store alone: a base whose state is fixed, and the contributions since.
     fn elsewhere(&mut self, view: &View) -> Result<Option<OuterState>, Undone> {
-        let initial = self.rank.body.initial(self.spec.model.init.seed)?;
-        let source = Source { store: self.store, view, layout: &self.layout, initial: &initial };
+        let initial = match &view.genesis().origin {
+            Some(_) => None,
+            None => Some(self.rank.body.initial(self.spec.model.init.seed)?),
+        };
+        let source = Source { store: self.store, view, layout: &self.layout, initial: initial.as_deref() };
         Ok(source.proved(self.cursor.applied)?)
     }
 

@@ -6,7 +6,7 @@ use coalition_protocol::history::View;
 use coalition_protocol::keys::ContributionKey;
 use coalition_protocol::messages::Desired;
 use coalition_protocol::record::{
-    Assignment, Body, Genesis, Included, LeaseUse, LeftOut, Outer, Part, Plan, Record, State, VERSION,
+    Assignment, Body, Genesis, Included, LeaseUse, LeftOut, Origin, Outer, Part, Plan, Record, State, VERSION,
 };
 use coalition_protocol::sign::HubKey;
 use coalition_protocol::{Attempt, Digest, Epoch, Incarnation, IntervalSet, Real, Seq, SiteId};
@@ -42,6 +42,12 @@ pub struct World {
 impl World {
     /// A run of these sites at its beginning, seen by `a`; θ was measured.
     pub fn new(sites: &[&str]) -> Self {
+        Self::from(sites, None)
+    }
+
+    /// The same, from the state of another run.
+    pub fn from(sites: &[&str], origin: Option<Digest>) -> Self {
+        let origin = origin.map(|state| Origin { run: "old".parse().unwrap(), seq: Seq(50), state });
         let genesis = Genesis {
             hub_key: HubKey::from_seed(&[1; 32]).public().0,
             hub_generation: 1,
@@ -58,6 +64,7 @@ impl World {
             outer_lr: Real::new(0.7).unwrap(),
             outer_momentum: Real::new(0.9).unwrap(),
             members: sites.iter().map(|s| Assignment { site: site(s), incarnation: Incarnation(1) }).collect(),
+            origin,
         };
         let record = Record {
             version: VERSION,
