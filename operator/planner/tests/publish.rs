@@ -149,7 +149,10 @@ fn what_cannot_be_trained_is_stalled_with_field_value_bound_and_way_out() {
     assert_eq!(of("checkpointPolicyRef: {name: quickstart}", "checkpointPolicyRef: {name: gone}").0, "PolicyMissing");
     let (reason, message) = of("init: {seed: 1}", "init: {from: {checkpoint: other-50}}");
     assert_eq!(reason, "CheckpointUnusable");
-    assert!(message.contains("spec.model.init.from.checkpoint: other-50: is not a Checkpoint in namespace"), "{message}");
+    assert!(
+        message.contains("spec.model.init.from.checkpoint: other-50: is not a Checkpoint in namespace"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -208,7 +208,7 @@ mod origin {
         let problems = asked(found.as_ref(), None).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(
-            problems[0].contains("spec.model.init.from.checkpoint: \"mine-50\"") && problems[0].contains(why),
+            problems[0].contains("spec.model.init.from.checkpoint: mine-50") && problems[0].contains(why),
             "{problems:?}"
         );
     }
