@@ -31,8 +31,9 @@ pub fn queued(world: &World, now: Millis) -> RunStatus {
     if genesis::lacks_holder(world, &there) {
         let holders: Vec<String> = world.holders.iter().map(ToString::to_string).collect();
         let holders = if holders.is_empty() { "no site of this run".to_owned() } else { holders.join(", ") };
-        message
-            .push_str(&format!("; it begins from a checkpoint that stands at {holders}: one of those must be there"));
+        for part in ["; it begins from a checkpoint that stands at ", &holders, ": one of those must be there"] {
+            message.push_str(part);
+        }
     }
     for r in refused {
         message.push_str("; ");
