@@ -76,7 +76,7 @@ pub fn lead(ground: &Ground<'_>, rank: &mut Rank<'_>, attempt: coalition_protoco
         name,
         fence,
         class: ground.class,
-        seed: ground.spec.model.init.seed,
+        init: &ground.spec.model.init,
     };
     let restored = resume(&place, rank.body)?;
     emit(
