@@ -19,6 +19,7 @@ const BUCKET: &str = "conformance";
 /// A running server.
 pub struct S3 {
     endpoint: String,
+    program: PathBuf,
     folder: PathBuf,
     _server: Beside,
 }
@@ -49,13 +50,15 @@ impl S3 {
         server.wait_until("answering", Duration::from_secs(20), || healthy(address)).with_context(|| {
             format!("its log says: {}", fs::read_to_string(folder.join("log")).unwrap_or_default().trim())
         })?;
-        Ok(Self { endpoint: format!("http://{address}"), folder, _server: server })
+        Ok(Self { endpoint: format!("http://{address}"), program: program.to_owned(), folder, _server: server })
     }
 
     /// What the store tests read to find the server.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("COALITION_S3_ENDPOINT", self.endpoint.clone()),
+            // Tests of TLS start servers with certificates of their own.
+            ("COALITION_S3_SERVER", self.program.display().to_string()),
             ("COALITION_S3_BUCKET", BUCKET.to_owned()),
             ("COALITION_S3_REGION", "us-east-1".to_owned()),
             ("COALITION_S3_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),

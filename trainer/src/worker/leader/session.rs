@@ -204,7 +204,7 @@ fn check(ground: &Ground<'_>, rank: &Rank<'_>, view: &View) -> Result<(), Failur
             format!(
                 "{}: data set {} with {} samples a pass, the run was begun with {} and {}: every site needs the same \
                  prepared data set",
-                ground.config.data.display(),
+                ground.config.data,
                 index.digest.short(),
                 samples.per_pass(),
                 genesis.data.short(),
