@@ -94,6 +94,8 @@ pub struct World {
     pub holders: BTreeSet<SiteId>,
     /// Sites that exist and match the run's selector.
     pub sites: BTreeMap<SiteId, Site>,
+    /// Run checkpoints that something outside the history names, such as a Checkpoint object: their bytes stay.
+    pub named: BTreeSet<Seq>,
     /// The leader.
     pub leader: Leader,
     /// What follows from earlier observations.
@@ -105,8 +107,8 @@ impl World {
     pub fn new(setup: Setup, spec: RunSpec, view: Option<View>, nonce: impl Into<String>, now: Millis) -> Self {
         let leader = Leader { nonce: nonce.into(), since: now, noted: None };
         let memory = Memory::default();
-        let (holders, sites) = (BTreeSet::new(), BTreeMap::new());
-        let mut world = Self { setup, spec, suspend: false, began: now, view, holders, sites, leader, memory };
+        let (holders, sites, named) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        let mut world = Self { setup, spec, suspend: false, began: now, view, holders, sites, named, leader, memory };
         // Members are there to be heard of even if nobody names them again.
         let members: Vec<SiteId> = world.view.iter().flat_map(|v| v.members().keys().cloned()).collect();
         for site in members {
