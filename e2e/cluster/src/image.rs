@@ -124,7 +124,7 @@ pub fn pause(program: &Path) -> Image {
 /// The image of busybox, from Debian's static program.
 pub fn busybox(program: &Path) -> Image {
     let image = Image::new(BUSYBOX, &["/bin/busybox", "sh"]).with_file("bin/busybox", program);
-    ["sh", "cat", "sleep", "echo", "nc", "httpd", "ls", "id"]
+    ["sh", "cat", "sleep", "echo", "nc", "httpd", "ls", "id", "nslookup"]
         .iter()
         .fold(image, |image, name| image.with_link(&format!("bin/{name}"), "/bin/busybox"))
 }

@@ -1,6 +1,7 @@
 //! A real node: containerd, kubelet and kube-proxy on a machine of its own, with the images of its cluster. Must not know
 //! what its pods are for.
 
+use crate::dns::Dns;
 use crate::image;
 use crate::machine::Machine;
 use crate::pki::{Authority, Subject};
@@ -24,6 +25,8 @@ pub struct Node {
     /// containerd, kubelet, kube-proxy, in the order they start.
     pub programs: Vec<Program>,
     ctr: PathBuf,
+    proxy_config: PathBuf,
+    dns: Option<Dns>,
 }
 
 impl Node {
@@ -46,12 +49,14 @@ impl Node {
                 // It calls `nft`, which Debian keeps where not every search path leads.
                 .env("PATH", &format!("{}:/usr/sbin:/sbin", tools.search_path())),
         ];
-        Ok(Self { machine, programs, ctr: tools.path("ctr")? })
+        Ok(Self { machine, programs, ctr: tools.path("ctr")?, proxy_config: proxy, dns: None })
     }
 
     /// Starts everything, with the image tarballs in the folder `images`. Readiness is the API server's to tell.
     pub(crate) fn start(&mut self, images: &Path) -> Result<()> {
         let place = self.machine.namespaces();
+        // As who reads Services for kube-proxy.
+        self.dns = Some(Dns::start(place.pid(), self.machine.address(), &self.proxy_config)?);
         for program in &mut self.programs {
             program.start(place)?;
             if program.name() == "containerd" {
@@ -76,6 +81,7 @@ impl Node {
     /// Cuts its power: every process on it ends at once.
     pub fn power_off(&mut self) -> Result<()> {
         self.programs.iter().for_each(Program::wake);
+        self.dns = None;
         self.machine.power_off()?;
         self.programs.iter_mut().try_for_each(Program::kill)
     }
@@ -108,6 +114,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         // The machine ends next.
         self.programs.iter().for_each(Program::wake);
+        self.dns = None;
     }
 }
 
