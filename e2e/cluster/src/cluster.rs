@@ -84,8 +84,7 @@ impl Cluster {
                 image::store(image, &images)?;
             }
             for path in &spec.tarballs {
-                let file = path.file_name().with_context(|| format!("{} is no file", path.display()))?;
-                fs::copy(path, images.join(file)).with_context(|| format!("cannot copy {}", path.display()))?;
+                image::keep(path, &images)?;
             }
         }
         for index in 1..=spec.nodes {
@@ -221,9 +220,7 @@ impl Cluster {
 
     /// Loads the image in the OCI tarball at `path` into every node, and keeps it for nodes that start anew.
     pub fn import(&self, path: &Path) -> Result<()> {
-        let file = path.file_name().with_context(|| format!("{} is no file", path.display()))?;
-        let kept = self.images.join(file);
-        fs::copy(path, &kept).with_context(|| format!("cannot copy {}", path.display()))?;
+        let kept = image::keep(path, &self.images)?;
         self.machines().nodes.iter().try_for_each(|node| node.import(&kept))
     }
 

@@ -156,6 +156,16 @@ pub fn store(image: &Image, folder: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Puts the tarball at `path` into `folder` too: by a link where that can be, for some are large.
+pub(crate) fn keep(path: &Path, folder: &Path) -> Result<PathBuf> {
+    let file = path.file_name().with_context(|| format!("{} is no file", path.display()))?;
+    let kept = folder.join(file);
+    if fs::hard_link(path, &kept).is_err() {
+        fs::copy(path, &kept).with_context(|| format!("cannot copy {}", path.display()))?;
+    }
+    Ok(kept)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -48,4 +48,4 @@ pub use fault::{Fault, Link, Place, Target};
 pub use image::Image;
 pub use s3::S3;
 pub use spec::Spec;
-pub use world::{ADDRESS, MACHINES, World};
+pub use world::{ADDRESS, KEEP, MACHINES, World};

@@ -125,8 +125,9 @@ fn import_all(place: &crate::namespaces::Namespaces, ctr: &Path, images: &Path) 
     Ok(())
 }
 
-/// The processes of `machine`, those in containers included, whose program has the file name `name`.
-pub(crate) fn processes(machine: &Machine, name: &str) -> Result<Vec<Process>> {
+/// The processes of `machine`, those in containers included, whose program has the file name `name`, and whose first argument
+/// is `argument` if one is asked for.
+pub(crate) fn processes(machine: &Machine, name: &str, argument: Option<&str>) -> Result<Vec<Process>> {
     let all = process::all()?;
     let space = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let ours = space(machine.namespaces().pid());
@@ -145,8 +146,9 @@ pub(crate) fn processes(machine: &Machine, name: &str) -> Result<Vec<Process>> {
     };
     let named = |pid: i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
-        Path::new(&*String::from_utf8_lossy(first)).file_name().is_some_and(|file| file == name)
+        let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let is_it = words.next().is_some_and(|first| Path::new(&*first).file_name().is_some_and(|file| file == name));
+        is_it && argument.is_none_or(|argument| words.next().is_some_and(|second| second == argument))
     };
     let init = machine.namespaces().pid();
     let found = all.iter().filter(|seen| !seen.zombie && seen.pid != init && named(seen.pid) && inside(seen.pid));

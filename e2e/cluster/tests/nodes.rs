@@ -55,8 +55,10 @@ fn a_pod_runs_on_a_real_node_and_survives_what_its_node_does() -> Result<()> {
     assert_eq!(north.kubectl(&["logs", "first", "-c", "says"])?, "here I am\n");
     assert_eq!(north.kubectl(&["exec", "first", "-c", "says", "--", "/bin/sh", "-c", "echo $((6*7))"])?, "42\n");
 
+    let other = Target::new(Place::Node(1), "busybox").with_argument("no such");
+    assert!(north.apply(&Fault::Kill(other)).is_err(), "a process with another argument was taken");
     // A container's process is killed like any other; the kubelet starts it again.
-    north.apply(&Fault::Kill(Target::new(Place::Node(1), "busybox")))?;
+    north.apply(&Fault::Kill(Target::new(Place::Node(1), "busybox").with_argument("sleep")))?;
     world.run(async { until(&north, "first", "restart", |pod| restarts(pod) >= 1).await.map(drop) })?;
 
     let down = Fault::KubeletKilled { node: 1 };
