@@ -102,7 +102,8 @@ impl Server {
         }
         let start = Instant::now();
         let said = self.says(&row.new, true).await?;
-        let late = start.elapsed() > SOON;
+        // A refusal; what is taken waits for storage.
+        let late = said.is_some() && start.elapsed() > SOON;
         if let Some(old) = &row.old {
             let (api, name) = self.api(old)?;
             api.delete(&name, &kube::api::DeleteParams::default()).await?;
