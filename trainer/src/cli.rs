@@ -10,9 +10,21 @@ use coalition_spec::tokens;
 #[derive(Debug, Parser)]
 #[command(name = "coalition-trainer", version, max_term_width = 100, after_long_help = CODES)]
 pub struct Cli {
+    /// How log lines look: for people, on standard error, or one JSON object a line on standard output, beside the events.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "COALITION_LOG_FORMAT")]
+    pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
 }
 
 /// What scripts and pods may rely on: the numbers of `coalition_protocol::exit`.
@@ -31,17 +43,28 @@ const CODES: &str = "Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Keep one worker running: start it, restart it in place, watch the run permit (PID 1 of a pod).
-    #[command(after_help = "Example:\n  coalition-trainer supervise --config worker-0.json")]
-    Supervise(ConfigArg),
+    #[command(after_help = "Examples:
+  coalition-trainer supervise --config worker-0.json
+  coalition-trainer supervise --config worker.json --worker 3 --listen 10.0.0.7:0 --health 0.0.0.0:8080")]
+    Supervise(WorkerArgs),
     /// Train as one worker of a gang; usually started by `supervise`.
     #[command(after_help = "Example:\n  COALITION_TOKEN=… coalition-trainer work --config worker-0.json")]
-    Work(ConfigArg),
+    Work(WorkerArgs),
+    /// Ask the supervisor of a worker whether that has joined its gang and lives: exit code 0, or 75 and why not.
+    #[command(
+        after_help = "A kubelet asks the same more cheaply with an httpGet probe for /readyz at the address of --health.
+
+Example:
+  coalition-trainer ready --config worker-0.json"
+    )]
+    Ready(WorkerArgs),
     /// Prepare data sets, and check them.
     #[command(
         subcommand,
         after_help = "Examples:
   coalition-trainer data prepare --include '*.rs' --out ./data ~/.cargo/registry/src
-  coalition-trainer data verify ./data"
+  coalition-trainer data verify ./data
+  coalition-trainer data push ./data s3://BUCKET/datasets/rust"
     )]
     Data(Data),
     /// Write text from a run checkpoint.
@@ -57,12 +80,21 @@ pub enum Command {
     },
 }
 
-/// The one argument of a worker.
-#[derive(Debug, Args)]
-pub struct ConfigArg {
-    /// The worker's configuration, a JSON file.
+/// The arguments of a worker.
+#[derive(Clone, Debug, Args)]
+pub struct WorkerArgs {
+    /// The configuration, a JSON file; one may serve all workers of a gang.
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// Index of this worker in the gang, from 0; instead of the file's `worker`.
+    #[arg(long, value_name = "N")]
+    pub worker: Option<u32>,
+    /// Where the other workers find this one, port 0 takes a free one; instead of the file's `listen`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Where the supervisor answers GET /readyz; instead of the file's `health`.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub health: Option<String>,
 }
 
 /// Data sets.
@@ -80,6 +112,24 @@ pub enum Data {
     Verify {
         /// The data set's folder.
         folder: PathBuf,
+    },
+    /// Copy a prepared data set into a bucket, from where workers bring it into their cache.
+    #[command(
+        after_help = "Nothing there is ever overwritten, and the index comes last: until it is there, there is no data set. \
+A push that was cut off goes on where it was.
+
+Environment: AWS_ENDPOINT_URL (absent: AWS), AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, COALITION_CA_FILE.
+
+Examples:
+  coalition-trainer data push ./data s3://BUCKET/datasets/rust
+  AWS_ENDPOINT_URL=https://minio.example:9000 coalition-trainer data push ./data s3://BUCKET/datasets/rust"
+    )]
+    Push {
+        /// The data set's folder.
+        folder: PathBuf,
+        /// Where to: `s3://BUCKET/PREFIX/NAME`, or a folder, such as one that is mounted.
+        #[arg(value_name = "URL")]
+        to: String,
     },
 }
 

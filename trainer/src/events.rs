@@ -1,8 +1,11 @@
 //! What a machine reads of a trainer: one JSON object a line on standard output. `ms` is the machine's monotonic clock, by
 //! which lines of several processes of one machine are put in order; `at` is the time of day (UTC, RFC 3339), for people who
-//! compare with something else: it may jump. Must not know what is told.
+//! compare with something else: it may jump. `rank` and `attempt`, once known, say who of a gang speaks: lines of all ranks can
+//! be merged. Must not know what is told.
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use coalition_protocol::Attempt;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -13,18 +16,44 @@ pub fn boot_millis() -> u64 {
     t.tv_sec as u64 * 1000 + t.tv_nsec as u64 / 1_000_000
 }
 
+/// Which worker this process is; none before its configuration was read. No gang has so many workers.
+static RANK: AtomicU32 = AtomicU32::new(u32::MAX);
+/// The attempt it has a seat in; attempts count from 1.
+static ATTEMPT: AtomicU64 = AtomicU64::new(0);
+
+/// This process is, or keeps, the worker of this rank: every line says so from now on.
+pub fn is_rank(rank: u32) {
+    RANK.store(rank, Ordering::Relaxed);
+}
+
+/// It has a seat in this attempt.
+pub fn is_in(attempt: Attempt) {
+    ATTEMPT.store(attempt.0, Ordering::Relaxed);
+}
+
+/// Who speaks: rank and attempt, as far as known.
+pub fn speaker() -> (Option<u32>, Option<u64>) {
+    let (rank, attempt) = (RANK.load(Ordering::Relaxed), ATTEMPT.load(Ordering::Relaxed));
+    ((rank != u32::MAX).then_some(rank), (attempt != 0).then_some(attempt))
+}
+
 #[derive(Serialize)]
 struct Line<'a, T> {
     event: &'a str,
     ms: u64,
     at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u64>,
     #[serde(flatten)]
     what: T,
 }
 
 fn line<T: Serialize>(event: &str, what: T) -> serde_json::Result<Vec<u8>> {
     let at = format!("{:.3}", jiff::Timestamp::now());
-    serde_json::to_vec(&Line { event, ms: boot_millis(), at, what })
+    let (rank, attempt) = speaker();
+    serde_json::to_vec(&Line { event, ms: boot_millis(), at, rank, attempt, what })
 }
 
 /// Writes one line. A reader that is gone is no reason to stop.

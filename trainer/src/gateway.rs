@@ -1,6 +1,7 @@
 //! The client of the site's gateway: deadlines on every call, bounded backoff without jitter, answers that are idempotent.
 //! Must not know what is done with the answers.
 use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use coalition_protocol::Seq;
@@ -21,6 +22,9 @@ const JOIN: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(2);
 /// The largest answer taken: a view with 1024 records of 32 KiB.
 const LARGEST: u64 = 64 << 20;
+/// A gateway that knows no token of this worker is asked again for so long: it may hear of a new pod after the pod asks, and a
+/// machine that slept wakes up with a token that has ended, which its kubelet replaces within two minutes.
+const UNKNOWN: Duration = Duration::from_mins(5);
 /// First and longest pause between tries.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
@@ -37,6 +41,16 @@ pub enum GatewayError {
         /// For people.
         message: String,
     },
+    /// The gateway does not take this worker's token.
+    #[error("the gateway refused {path}: Unauthorized: {message}")]
+    Unauthorized {
+        /// What was asked.
+        path: &'static str,
+        /// For people.
+        message: String,
+        /// It has been so for [`UNKNOWN`].
+        lasting: bool,
+    },
     /// It did not answer, or not in time.
     #[error("the gateway does not answer {path}: {what}")]
     Unreachable {
@@ -52,12 +66,14 @@ impl GatewayError {
     pub fn reason(&self) -> &str {
         match self {
             Self::Refused { reason, .. } => reason,
+            Self::Unauthorized { .. } => "Unauthorized",
             Self::Unreachable { .. } => "Unreachable",
         }
     }
     /// True if the same call may succeed later.
     pub fn passing(&self) -> bool {
         matches!(self.reason(), "Unreachable" | "Unavailable")
+            || matches!(self, Self::Unauthorized { lasting: false, .. })
     }
 }
 
@@ -83,7 +99,8 @@ impl Backoff {
 pub struct Gateway {
     agent: ureq::Agent,
     base: String,
-    bearer: String,
+    config: Arc<WorkerConfig>,
+    unauthorized: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Gateway {
@@ -96,22 +113,40 @@ impl Gateway {
             .proxy(None)
             .build()
             .new_agent();
-        let bearer = format!("Bearer {}", config.token()?);
-        Ok(Self { agent, base: config.gateway.trim_end_matches('/').to_owned(), bearer })
+        // Without any token at the start there is nothing to wait for.
+        config.token()?;
+        let base = config.gateway.trim_end_matches('/').to_owned();
+        Ok(Self { agent, base, config: Arc::new(config.clone()), unauthorized: Arc::default() })
+    }
+
+    /// The token as it is now: a projected one is replaced while the worker runs.
+    fn bearer(&self, path: &'static str) -> Result<String, GatewayError> {
+        let token = self.config.token().map_err(|f| GatewayError::Unreachable { path, what: f.message })?;
+        Ok(format!("Bearer {token}"))
     }
 
     fn finish<T: DeserializeOwned>(
+        &self,
         path: &'static str,
         sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, GatewayError> {
         let broken = |e: ureq::Error| GatewayError::Unreachable { path, what: e.to_string() };
         let mut answer = sent.map_err(broken)?;
+        let since = {
+            let mut since = self.unauthorized.lock().unwrap_or_else(PoisonError::into_inner);
+            let refused = answer.status() == ureq::http::StatusCode::UNAUTHORIZED;
+            *since = if refused { Some(since.unwrap_or_else(Instant::now)) } else { None };
+            *since
+        };
         if answer.status().is_success() {
             return answer.body_mut().with_config().limit(LARGEST).read_json().map_err(broken);
         }
         let status = answer.status();
         let reply = answer.body_mut().with_config().limit(1 << 16).read_json::<ErrorReply>();
         Err(match reply {
+            Ok(ErrorReply { message, .. }) if since.is_some() => {
+                GatewayError::Unauthorized { path, message, lasting: since.is_some_and(|t| t.elapsed() > UNKNOWN) }
+            }
             Ok(r) => GatewayError::Refused { path, reason: r.reason, message: r.message },
             Err(_) => GatewayError::Unreachable { path, what: format!("status {status} without a reason") },
         })
@@ -123,8 +158,8 @@ impl Gateway {
         body: &B,
         limit: Duration,
     ) -> Result<T, GatewayError> {
-        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", &self.bearer);
-        Self::finish(path, request.config().timeout_global(Some(limit)).build().send_json(body))
+        let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.bearer(path)?);
+        self.finish(path, request.config().timeout_global(Some(limit)).build().send_json(body))
     }
 
     /// Asks to be part of the gang; answered once all workers have joined.
@@ -147,8 +182,8 @@ impl Gateway {
         if let Some((version, gateway)) = known {
             let _ = write!(url, "&version={version}&gateway={gateway}");
         }
-        let request = self.agent.get(url).header("Authorization", &self.bearer);
-        Self::finish("/v1/view", request.config().timeout_global(Some(wait + CALL)).build().call())
+        let request = self.agent.get(url).header("Authorization", self.bearer("/v1/view")?);
+        self.finish("/v1/view", request.config().timeout_global(Some(wait + CALL)).build().call())
     }
 
     /// Reports; answered once it is durable.

@@ -2,42 +2,38 @@
 mod alive;
 mod cli;
 mod config;
+mod dataset;
 mod events;
 mod failure;
 mod gateway;
 mod generate;
+mod logs;
 mod once;
 mod out;
 mod prepare;
+mod ready;
 mod signals;
 mod stores;
 mod supervisor;
 mod worker;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
-use tracing_subscriber::EnvFilter;
 
-use cli::{Cli, Command, Data};
+use cli::{Cli, Command, Data, LogFormat};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("COALITION_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // Colours are for people; in a file they stand in the way.
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
+    logs::start(cli.log_format);
     let done = match cli.command {
-        Command::Supervise(c) => supervisor::supervise(&c.config),
-        Command::Work(c) => worker::work(&c.config),
+        Command::Supervise(a) => supervisor::supervise(&a, cli.log_format),
+        Command::Work(a) => worker::work(&a),
+        Command::Ready(a) => ready::ready(&a),
         Command::Data(Data::Prepare(p)) => prepare::prepare(p),
         Command::Data(Data::Verify { folder }) => prepare::verify(&folder),
+        Command::Data(Data::Push { folder, to }) => dataset::push(&folder, &to),
         Command::Generate(g) => generate::generate(g),
         Command::Completion { shell } => {
             out::bytes(completion(shell).as_bytes());
@@ -47,7 +43,10 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(f) => {
-            out::note!("error: {f}");
+            match cli.log_format {
+                LogFormat::Text => out::note!("error: {f}"),
+                LogFormat::Json => tracing::error!("{f}"),
+            }
             ExitCode::from(f.code)
         }
     }

@@ -8,6 +8,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 
+/// The exit code of who was killed, as shells count.
+const KILLED: i32 = 137;
+
 /// Calls `then` at every SIGTERM or SIGINT, from a thread of its own.
 pub fn on_terminate(then: impl Fn() + Send + 'static) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -67,4 +70,6 @@ pub fn on_orphaned(then: impl FnOnce() + Send + 'static) {
 /// Ends this process at once, without running anything: for orphans, which nobody waits for.
 pub fn vanish() {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    // The first process of a container cannot kill itself so; everything else in there ends with it.
+    std::process::exit(KILLED);
 }

@@ -91,7 +91,7 @@ pub fn resolve(run: &TrainingRun, policy: Option<&CheckpointPolicy>) -> Result<R
     let mut partial = true;
     if let (Some(config), Some(data), Some(checkpoint), true) = (config, data, checkpoint, problems.is_empty()) {
         let resolved = RunSpec {
-            model: ModelSpec { config, init: Init { seed } },
+            model: ModelSpec { config, init: Init { seed, from: None } },
             data,
             training,
             sites: sites(&spec.sites),

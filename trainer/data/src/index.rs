@@ -7,6 +7,7 @@ use coalition_protocol::{Digest, Real, canonical};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+use crate::tokenizer;
 
 /// Name of the index in a data set's folder.
 pub const FILE: &str = "dataset.json";
@@ -15,7 +16,7 @@ pub const FORMAT: &str = "coalition-dataset";
 /// The version this program writes and reads.
 pub const VERSION: u32 = 1;
 /// A larger index is refused: 64 MiB would name some 300 thousand shards.
-const LARGEST_FILE: u64 = 64 << 20;
+pub const LARGEST_FILE: u64 = 64 << 20;
 /// More tokens than this are refused. 2^48 (281 T) is beyond any text there is, and keeps every count exact in JSON.
 pub const MOST_TOKENS: u64 = 1 << 48;
 
@@ -124,6 +125,19 @@ pub struct Shard {
     pub blake3: Digest,
 }
 
+/// A file of a data set, as its index tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataFile<'a> {
+    /// Its name in the data set's folder.
+    pub name: &'a str,
+    /// Its size in bytes; the index does not say that of a tokenizer.
+    pub bytes: Option<u64>,
+    /// It is not larger.
+    pub most: u64,
+    /// Digest of the file.
+    pub blake3: Digest,
+}
+
 impl Index {
     /// The digest that the other fields call for.
     pub fn digest_of_fields(&self) -> Result<Digest, String> {
@@ -146,8 +160,14 @@ impl Index {
             return Err(bad(format!("it has {} bytes, more than {LARGEST_FILE}", meta.len())));
         }
         let bytes = std::fs::read(&path).map_err(|e| DataError::reading(&path, e))?;
+        Self::parse(&bytes, &path)
+    }
+
+    /// Checks the index that `bytes` are; `path` names it in errors.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, DataError> {
+        let bad = |reason: String| DataError::NotADataset { path: path.to_owned(), reason };
         // The version first, so that another version is called that and not a wrong field.
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
         let version = value.get("version").and_then(serde_json::Value::as_u64);
         if value.get("format").and_then(serde_json::Value::as_str) != Some(FORMAT) {
             return Err(bad(format!("its format is not {FORMAT:?}")));
@@ -158,10 +178,25 @@ impl Index {
         let index: Self = serde_json::from_value(value).map_err(|e| bad(e.to_string()))?;
         let expected = index.digest_of_fields().map_err(&bad)?;
         if index.digest != expected {
-            return Err(DataError::digest(&path, index.digest, expected));
+            return Err(DataError::digest(path, index.digest, expected));
         }
         index.check().map_err(bad)?;
         Ok(index)
+    }
+
+    /// Every file of the data set but the index, the tokenizer first: what a copy of it consists of.
+    pub fn files(&self) -> Vec<DataFile<'_>> {
+        let shards = self.train.shards.iter().chain(&self.held_out.shards).map(|s| {
+            let bytes = s.tokens.saturating_mul(u64::from(self.token_bytes));
+            DataFile { name: &s.file, bytes: Some(bytes), most: bytes, blake3: s.blake3 }
+        });
+        let tokenizer = match &self.tokenizer {
+            TokenizerRef::Bytes => None,
+            TokenizerRef::Bpe { file, blake3, .. } => {
+                Some(DataFile { name: file, bytes: None, most: tokenizer::LARGEST_FILE, blake3: *blake3 })
+            }
+        };
+        tokenizer.into_iter().chain(shards).collect()
     }
 
     /// What a reader relies on beyond the types.

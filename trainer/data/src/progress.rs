@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A stage of [`prepare`](crate::prepare::prepare).
+/// A stage of [`prepare`](crate::prepare::prepare), or of what is done with its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Reading every file once: digests, duplicates, what is held out.
@@ -13,6 +13,8 @@ pub enum Stage {
     Train,
     /// Writing token shards.
     Write,
+    /// Copying a prepared data set to a store.
+    Push,
 }
 
 impl Stage {
@@ -21,6 +23,7 @@ impl Stage {
             Self::Read => "reading documents",
             Self::Train => "training the tokenizer",
             Self::Write => "writing tokens",
+            Self::Push => "copying the data set",
         }
     }
 }

@@ -17,7 +17,7 @@ pub const BOS: &str = "<|bos|>";
 /// Text of the token that ends a document, in tokenizers trained here.
 pub const EOS: &str = "<|eos|>";
 /// A larger tokenizer file is refused. The largest in use are below 40 MB (about 260 thousand entries).
-const LARGEST_FILE: u64 = 256 << 20;
+pub(crate) const LARGEST_FILE: u64 = 256 << 20;
 /// Ids above this are refused: a vocabulary of a million entries is four times the largest in use.
 const LARGEST_VOCABULARY: u32 = 1 << 20;
 

@@ -1,8 +1,8 @@
 //! A whole run, resolved: nothing left to look up. What planner and trainer share.
 use std::collections::BTreeMap;
 
-use coalition_protocol::Digest;
 use coalition_protocol::canonical::{self, NotCanonical};
+use coalition_protocol::{Digest, RunId, Seq};
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataSpec;
@@ -83,12 +83,28 @@ pub struct ModelSpec {
     pub init: Init,
 }
 
-/// Where the first parameters come from: random draws of this seed (D2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the first parameters come from: random draws of a seed (D2), or the state that another run left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Init {
-    /// Seed of the draws.
+    /// Seed of the draws; a run that begins elsewhere draws nothing from it.
     pub seed: u64,
+    /// The state to begin with instead; absent in specs of runs that draw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Base>,
+}
+
+/// A run checkpoint of another run: where a run begins that goes on from it. Its bytes lie in the sites' stores under the old
+/// run's name, and stay there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Base {
+    /// The run that left it.
+    pub run: RunId,
+    /// The commit whose state it is.
+    pub seq: Seq,
+    /// D(O) of that state: whatever else lies under that name is not it.
+    pub state: Digest,
 }
 
 /// How many sites, and which.

@@ -1,7 +1,8 @@
 //! A whole run: what is refused, with field, value, bound and way out; what is digested.
 #![allow(clippy::unwrap_used)]
+use coalition_protocol::{Digest, Seq};
 use coalition_spec::RunSpec;
-use coalition_spec::run::{FailureAction, FailureReason, FailureRule, Interval};
+use coalition_spec::run::{Base, FailureAction, FailureReason, FailureRule, Interval};
 use coalition_spec::training::{Optimizer, OuterOptimizer, Schedule};
 use rstest::rstest;
 use serde_json::json;
@@ -172,6 +173,11 @@ fn the_identity_leaves_out_what_may_be_edited() {
     assert_ne!(edited.digest().unwrap(), run.digest().unwrap());
     edited.training.batch_tokens *= 2;
     assert_ne!(edited.identity().unwrap(), run.identity().unwrap());
+    let mut elsewhere = run.clone();
+    let json = serde_json::to_value(&run.model.init).unwrap();
+    assert_eq!(json, serde_json::json!({"seed": run.model.init.seed}), "as specs were written before there was `from`");
+    elsewhere.model.init.from = Some(Base { run: "old".parse().unwrap(), seq: Seq(7), state: Digest::of(b"state") });
+    assert_ne!(elsewhere.identity().unwrap(), run.identity().unwrap(), "where a run begins never changes");
 }
 
 #[test]

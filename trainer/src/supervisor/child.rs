@@ -1,23 +1,26 @@
 //! One worker process: started, listened to, signalled, reaped. Must not know when to start another.
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use coalition_protocol::{Digest, exit};
+use coalition_protocol::{Attempt, Digest, exit};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Happening;
+use super::health::Health;
 use super::pulse::Shared;
 use super::tail::Tail;
 use crate::alive::SIGN;
+use crate::cli::LogFormat;
 use crate::config::WorkerConfig;
-use crate::events::{boot_millis, emit};
+use crate::events::{boot_millis, emit, is_in};
 use crate::failure::Failure;
+use crate::logs::FORMAT_ENV;
 
 /// Environment variable with the name of the process, by which it joins and by which its end is reported.
 pub const PROCESS_ENV: &str = "COALITION_PROCESS";
@@ -25,6 +28,23 @@ pub const PROCESS_ENV: &str = "COALITION_PROCESS";
 const LOG_END: Duration = Duration::from_millis(300);
 /// Longest line that is passed on whole.
 const LONGEST_LINE: u64 = 1 << 16;
+
+/// How the lines begin that say where a worker stands: see `worker`.
+const JOINED: &[u8] = br#"{"event":"joined""#;
+/// It has lost its gang.
+const REJOINING: &[u8] = br#"{"event":"rejoining""#;
+
+/// How to start a worker.
+pub(super) struct Start {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// What it and the arguments say.
+    pub config: WorkerConfig,
+    /// How its log looks.
+    pub logs: LogFormat,
+    /// Who is told where it stands.
+    pub health: Health,
+}
 
 /// A running worker.
 pub(super) struct Running {
@@ -55,7 +75,8 @@ pub(crate) fn fresh_name(number: u64) -> String {
 
 impl Running {
     /// Starts `coalition-trainer work` with the same configuration.
-    pub fn start(path: &Path, config: &WorkerConfig, number: u64, tell: Sender<Happening>) -> Result<Self, Failure> {
+    pub fn start(start: &Start, number: u64, tell: Sender<Happening>) -> Result<Self, Failure> {
+        let config = &start.config;
         let broken = |what: &str| Failure::new(exit::TRY_AGAIN, format!("cannot start the worker process: {what}"));
         let program = std::env::current_exe().map_err(|e| broken(&e.to_string()))?;
         let process = fresh_name(number);
@@ -63,8 +84,10 @@ impl Running {
         let mut child = Command::new(program)
             .arg("work")
             .arg("--config")
-            .arg(path)
+            .arg(&start.path)
+            .args(["--worker", &config.worker.to_string(), "--listen", &config.listen])
             .env(PROCESS_ENV, &process)
+            .env(FORMAT_ENV, start.logs.name())
             // Pools of libraries that read the environment once, before anyone can pin them by call.
             .env("OMP_NUM_THREADS", &threads)
             .env("MKL_NUM_THREADS", &threads)
@@ -77,12 +100,14 @@ impl Running {
         emit("workerStarted", Started { process: &process, pid: pid.as_raw_nonzero().get(), number });
         let tail = Arc::new(Mutex::new(Tail::default()));
         let pulse = Shared::new(config.test.hang_millis.map(Duration::from_millis));
+        start.health.started(pulse.clone());
         let mut readers = Vec::new();
+        let heard = Heard { tail: tail.clone(), pulse: pulse.clone(), health: start.health.clone() };
         if let Some(out) = child.stdout.take() {
-            readers.push(pass_on(out, std::io::stdout(), tail.clone(), pulse.clone()));
+            readers.push(pass_on(out, std::io::stdout(), heard.clone()));
         }
         if let Some(err) = child.stderr.take() {
-            readers.push(pass_on(err, std::io::stderr(), tail.clone(), pulse.clone()));
+            readers.push(pass_on(err, std::io::stderr(), heard));
         }
         let stdin = child.stdin.take().ok_or_else(|| broken("it has no standard input"))?;
         // From here on the reaper alone waits, for this process and for orphans that a PID 1 inherits.
@@ -124,12 +149,42 @@ impl Running {
     }
 }
 
-fn pass_on(
-    from: impl Read + Send + 'static,
-    mut to: impl Write + Send + 'static,
+/// Who hears what a worker writes.
+#[derive(Clone)]
+struct Heard {
     tail: Arc<Mutex<Tail>>,
     pulse: Shared,
-) -> JoinHandle<()> {
+    health: Health,
+}
+
+/// The part of a `joined` line that a supervisor reads.
+#[derive(Deserialize)]
+struct Joined {
+    attempt: Attempt,
+}
+
+impl Heard {
+    /// True if the line is for others too. Signs of life are for this process alone: a log with a line every few seconds says
+    /// nothing to a person.
+    fn line(&self, line: &[u8]) -> bool {
+        if line.starts_with(SIGN) {
+            self.pulse.beat();
+            return false;
+        }
+        if line.starts_with(JOINED)
+            && let Ok(joined) = serde_json::from_slice::<Joined>(line)
+        {
+            is_in(joined.attempt);
+            self.health.joined(joined.attempt);
+        } else if line.starts_with(REJOINING) {
+            self.health.parted();
+        }
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        true
+    }
+}
+
+fn pass_on(from: impl Read + Send + 'static, mut to: impl Write + Send + 'static, heard: Heard) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
@@ -139,14 +194,10 @@ fn pass_on(
                 Ok(n) if n > 0 => {}
                 _ => return,
             }
-            // For this process alone: a log with a line every few seconds says nothing to a person.
-            if line.starts_with(SIGN) {
-                pulse.beat();
-                continue;
+            if heard.line(&line) {
+                // Who reads our output may be gone; the worker must not feel it.
+                let _ = to.write_all(&line).and_then(|()| to.flush());
             }
-            tail.lock().unwrap_or_else(PoisonError::into_inner).push(&line);
-            // Who reads our output may be gone; the worker must not feel it.
-            let _ = to.write_all(&line).and_then(|()| to.flush());
         }
     })
 }

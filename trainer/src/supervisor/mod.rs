@@ -4,12 +4,12 @@
 //! The worker holds the other end of a pipe as its standard input, and so does this process towards whoever started it:
 //! a kill -9 anywhere leaves nothing running.
 mod child;
+mod health;
 mod permit;
 mod pulse;
 mod rules;
 mod tail;
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,16 @@ use coalition_protocol::messages::{ExitReport, Orders};
 use coalition_protocol::{exit, leave};
 use serde::Serialize;
 
+use crate::cli::{LogFormat, WorkerArgs};
 use crate::config::WorkerConfig;
-use crate::events::emit;
+use crate::events::{emit, is_rank};
 use crate::failure::Failure;
 use crate::gateway::{Gateway, retry};
 use crate::signals;
-use child::Running;
 pub(crate) use child::{PROCESS_ENV, fresh_name};
+use child::{Running, Start};
+use health::Health;
+pub(crate) use health::PATH as READY_PATH;
 use rules::{After, Streak, after_exit};
 
 /// How long a worker may go on after the hub no longer wants it, before it is told by signal: it hears of it by itself. Not part
@@ -56,9 +59,14 @@ struct Ended<'a> {
 }
 
 /// Runs until the worker shall not run any more; gives the exit code.
-pub fn supervise(path: &Path) -> Result<u8, Failure> {
-    let config = WorkerConfig::read(path)?;
+pub fn supervise(args: &WorkerArgs, logs: LogFormat) -> Result<u8, Failure> {
+    let config = WorkerConfig::read(args)?;
+    is_rank(config.worker);
     let gateway = Gateway::new(&config)?;
+    let health = Health::default();
+    if let Some(address) = &config.health {
+        health.serve(address)?;
+    }
     let (tell, happenings) = channel();
     let to = tell.clone();
     signals::on_terminate(move || {
@@ -66,13 +74,14 @@ pub fn supervise(path: &Path) -> Result<u8, Failure> {
     })?;
     // The worker holds the other end of a pipe of ours, so it sees our end by itself.
     signals::on_orphaned(signals::vanish);
-    let mut supervisor = Supervisor { config, path, gateway, tell, happenings, terminating: false, stopped: false };
-    supervisor.run()
+    let start = Start { path: args.config.clone(), config: config.clone(), logs, health: health.clone() };
+    Supervisor { config, start, health, gateway, tell, happenings, terminating: false, stopped: false }.run()
 }
 
-struct Supervisor<'a> {
+struct Supervisor {
     config: WorkerConfig,
-    path: &'a Path,
+    start: Start,
+    health: Health,
     gateway: Gateway,
     tell: Sender<Happening>,
     happenings: Receiver<Happening>,
@@ -80,11 +89,11 @@ struct Supervisor<'a> {
     stopped: bool,
 }
 
-impl Supervisor<'_> {
+impl Supervisor {
     fn run(&mut self) -> Result<u8, Failure> {
         let mut streak = Streak::default();
         for number in 0u64.. {
-            let running = Running::start(self.path, &self.config, number, self.tell.clone())?;
+            let running = Running::start(&self.start, number, self.tell.clone())?;
             let watch = permit::Watch::start(
                 self.gateway.clone(),
                 self.config.worker,
@@ -94,6 +103,7 @@ impl Supervisor<'_> {
             );
             let code = self.wait(&running);
             drop(watch);
+            self.health.ended();
             let (log, progressed) = running.finish();
             emit("workerEnded", Ended { process: &running.process, exit_code: code, meaning: exit::meaning(code) });
             let report =
@@ -130,6 +140,7 @@ impl Supervisor<'_> {
                 Ok(Happening::Ended(code)) => return code,
                 Ok(Happening::Terminate) => {
                     self.terminating = true;
+                    self.health.leaving();
                     running.terminate();
                     kill_at = kill_at.or(Some(Instant::now() + leave::WORKER));
                 }

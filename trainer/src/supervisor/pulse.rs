@@ -49,6 +49,11 @@ impl Shared {
         self.lock().still = Duration::ZERO;
     }
 
+    /// For how long there was no sign.
+    pub fn still(&self) -> Duration {
+        self.lock().still
+    }
+
     /// Called about once a second: for how long there was no sign, and whether that is too long.
     pub fn pass(&self, now: Instant) -> (Duration, bool) {
         let still = self.lock().pass(now);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::alive::turned;
 use crate::config::WorkerConfig;
-use crate::events::emit;
+use crate::events::{emit, is_in};
 use crate::failure::{Failure, Stop};
 use crate::gateway::{Backoff, Gateway};
 use crate::once::Once;
@@ -33,8 +33,6 @@ pub struct Seat {
 
 #[derive(Serialize)]
 struct Joined {
-    attempt: Attempt,
-    rank: u32,
     world: usize,
 }
 
@@ -105,10 +103,11 @@ impl Asking<'_> {
                 form: FORM,
                 deadline: CALL,
             };
-            let (rank, world) = (self.config.worker, gang.peers.len());
+            let world = gang.peers.len();
             match form(self.listener, &gang) {
                 Ok(comm) => {
-                    emit("joined", Joined { attempt: reply.attempt, rank, world });
+                    is_in(reply.attempt);
+                    emit("joined", Joined { world });
                     return Ok(Seat { attempt: reply.attempt, comm });
                 }
                 Err(e) => {

@@ -18,7 +18,6 @@ mod resume;
 mod watch;
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,8 +27,10 @@ use coalition_spec::RunSpec;
 use coalition_store::{BlockingStore, Location};
 
 use crate::alive::turned;
+use crate::cli::WorkerArgs;
 use crate::config::WorkerConfig;
-use crate::events::{Nothing, emit};
+use crate::dataset;
+use crate::events::{Nothing, emit, is_rank};
 use crate::failure::{Failure, Stop};
 use crate::gateway::Gateway;
 use crate::signals;
@@ -42,10 +43,11 @@ use watch::Watch;
 const FIRST_VIEW: Duration = Duration::from_mins(15);
 
 /// Runs one worker; gives the exit code.
-pub fn work(path: &Path) -> Result<u8, Failure> {
-    emit("started", Nothing {});
+pub fn work(args: &WorkerArgs) -> Result<u8, Failure> {
     signals::on_orphaned(signals::vanish);
-    let config = WorkerConfig::read(path)?;
+    let config = WorkerConfig::read(args)?;
+    is_rank(config.worker);
+    emit("started", Nothing {});
     let gateway = Gateway::new(&config)?;
     let watch = Watch::start(gateway.clone());
     let terminate = Arc::new(AtomicBool::new(false));
@@ -63,7 +65,8 @@ pub fn work(path: &Path) -> Result<u8, Failure> {
         Failure::new(exit::CONFIG, format!("listen {}: cannot be bound: {e}; choose a free port, or 0", config.listen))
     })?;
     let spec = spec(&watch)?;
-    let mut body = Body::new(&config, &spec, terminate)?;
+    let data = dataset::folder(&config)?;
+    let mut body = Body::new(&config, &data, &spec, terminate)?;
     let location: Location = config.store.parse().map_err(|e| store_failure(&e))?;
     let store = BlockingStore::open(&location).map_err(|e| store_failure(&e))?.on_progress(turned);
     let process = std::env::var(PROCESS_ENV).unwrap_or_else(|_| fresh_name(0));

@@ -3,7 +3,8 @@
 use coalition_outer::{OuterState, Rule, VectorLayout, Weighted};
 use coalition_protocol::history::{Commit, View};
 use coalition_protocol::record::Outer;
-use coalition_protocol::{Seq, exit};
+use coalition_protocol::{Seq, exit, keys};
+use coalition_spec::run::Base;
 use coalition_store::{BlockingStore, StoreError, contribution, run_checkpoint};
 
 use crate::alive::turned;
@@ -17,8 +18,55 @@ pub struct Source<'a> {
     pub view: &'a View,
     /// The layout.
     pub layout: &'a VectorLayout,
-    /// θ of genesis.
-    pub initial: &'a [f32],
+    /// Where the run begins.
+    pub beginning: Beginning<'a>,
+}
+
+/// Where a run begins: O at genesis.
+pub enum Beginning<'a> {
+    /// With this drawn θ and no momentum (D2).
+    Drawn(&'a [f32]),
+    /// With the state that another run left, if the store has it.
+    From(&'a Base),
+}
+
+impl Beginning<'_> {
+    /// O at genesis; none if this store does not have it.
+    fn state(&self, store: &BlockingStore, layout: &VectorLayout) -> Result<Option<OuterState>, Stop> {
+        let base = match self {
+            Self::Drawn(theta) => return Ok(Some(OuterState::initial(theta.to_vec()))),
+            Self::From(base) => base,
+        };
+        let what = format!("run checkpoint {} of run {}, with which this run begins,", base.seq, base.run);
+        match store.wait(run_checkpoint::load(store.store(), &base.run, base.seq, layout)) {
+            Ok((_, state)) if state.digest() == base.state => Ok(Some(state)),
+            Ok((_, state)) => {
+                tracing::warn!(
+                    "{what} has state {} here, and must have {}: it is passed by",
+                    state.digest(),
+                    base.state
+                );
+                Ok(None)
+            }
+            Err(e @ (StoreError::NotFound { .. } | StoreError::Damaged { .. })) => {
+                tracing::warn!("{what} is passed by: {e}");
+                Ok(None)
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// What to do where not even the beginning is there.
+    fn way_out(&self) -> String {
+        match self {
+            Self::Drawn(_) => "not even the initial one".to_owned(),
+            Self::From(base) => format!(
+                "and the one it begins with is not in this store, or not what it must be: copy `{}` there from the store of a \
+                 site that has it",
+                keys::checkpoint(&base.run, base.seq)
+            ),
+        }
+    }
 }
 
 impl From<StoreError> for Stop {
@@ -65,11 +113,12 @@ impl Source<'_> {
         Ok(self.best_of_bases(target, fixed)?.filter(|(seq, _)| *seq == target).map(|(_, o)| o))
     }
 
-    /// The newest state that can be reached, with its commit. The initial state always can.
+    /// The newest state that can be reached, with its commit. A drawn initial state always can.
     pub fn farthest(&self) -> Result<(Seq, OuterState), Stop> {
         let end = self.view.last_commit().0;
         self.best_of_bases(end, |_| true)?.ok_or_else(|| {
-            Failure::new(exit::CHECKPOINT, "no state of the run can be reached, not even the initial one").into()
+            let what = format!("no state of the run can be reached, {}", self.beginning.way_out());
+            Failure::new(exit::CHECKPOINT, what).into()
         })
     }
 
@@ -89,7 +138,10 @@ impl Source<'_> {
                         continue;
                     }
                 },
-                None => (Seq(0), OuterState::initial(self.initial.to_vec())),
+                None => match self.beginning.state(self.store, self.layout)? {
+                    Some(state) => (Seq(0), state),
+                    None => continue,
+                },
             };
             if !self.agrees(at, &state) {
                 continue;
@@ -137,7 +189,7 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use coalition_protocol::record::{Body, State};
-    use coalition_protocol::{Digest, Epoch};
+    use coalition_protocol::{Digest, Epoch, RunId};
     use coalition_store::Location;
     use coalition_store::run_checkpoint::RunCheckpoint;
 
@@ -168,11 +220,49 @@ mod tests {
         store.wait(run_checkpoint::save(store.store(), &base)).unwrap();
         let initial = layout.zeros();
         let from = |view: &View| {
-            let source = Source { store: &store, view, layout: &layout, initial: &initial };
+            let beginning = Beginning::Drawn(&initial);
+            let source = Source { store: &store, view, layout: &layout, beginning };
             [source.at(seq), source.proved(seq)].map(|found| found.unwrap().is_some())
         };
         assert_eq!(from(&w.view), [true, false], "this site may have written it of a wrong state");
         w.append(Body::State(State { of: seq, digest: state.digest(), confirmers: vec![site("a")] }));
         assert_eq!(from(&w.view), [true, true]);
+    }
+
+    /// K(7) of run `old` is there, is wrong, and is not there; the new run has its own commits.
+    #[test]
+    fn a_run_begins_with_the_state_that_another_one_left() {
+        let w = World::new(&["a", "b"]);
+        let layout = VectorLayout::new([("x", vec![4096])]).unwrap();
+        let state = OuterState::new(vec![1.5; 4096], vec![0.25; 4096]).unwrap();
+        let old: RunId = "old".parse().unwrap();
+        let store = BlockingStore::open(&Location::Memory).unwrap();
+        let base = Base { run: old.clone(), seq: Seq(7), state: state.digest() };
+        let farthest = |base: &Base| {
+            let beginning = Beginning::From(base);
+            Source { store: &store, view: &w.view, layout: &layout, beginning }.farthest()
+        };
+        let refused = |base: &Base| match farthest(base).unwrap_err() {
+            Stop::Exit(f) => {
+                assert!(f.code == exit::CHECKPOINT && f.message.contains("runs/old/checkpoints/00000007"), "{f}")
+            }
+            Stop::Rejoin(why) => panic!("{why}"),
+        };
+        refused(&base);
+        let saved = RunCheckpoint {
+            run: &old,
+            epoch: Epoch(1),
+            seq: Seq(7),
+            tokens: 1,
+            spec: Digest::ZERO,
+            layout: &layout,
+            state: &state,
+            config: &serde_json::json!({}),
+            extra: &[],
+        };
+        store.wait(run_checkpoint::save(store.store(), &saved)).unwrap();
+        let (seq, found) = farthest(&base).unwrap();
+        assert_eq!((seq, found.digest()), (Seq(0), state.digest()), "θ and u alike");
+        refused(&Base { state: Digest::of(b"another"), ..base });
     }
 }

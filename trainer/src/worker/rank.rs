@@ -1,4 +1,5 @@
 //! One rank's hands: the engine, the data and the collective. It carries out decisions; it makes none.
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -54,14 +55,19 @@ pub enum Done {
 
 impl Body {
     /// Opens the data and makes the engine, with all-zero state.
-    pub fn new(config: &WorkerConfig, spec: &RunSpec, terminate: Arc<AtomicBool>) -> Result<Self, Failure> {
+    pub fn new(
+        config: &WorkerConfig,
+        data: &Path,
+        spec: &RunSpec,
+        terminate: Arc<AtomicBool>,
+    ) -> Result<Self, Failure> {
         if spec.training.precision != Precision::Fp32 {
             return Err(Failure::new(
                 exit::CONFIG,
                 "spec.training.precision: fp64: is for tests of the engine; a run exchanges f32. Use fp32.",
             ));
         }
-        let dataset = Arc::new(Dataset::open(&config.data, Verify::Sizes)?);
+        let dataset = Arc::new(Dataset::open(data, Verify::Sizes)?);
         let known = dataset.index().vocab_size as usize;
         let length = spec.data.sequence_length;
         if known > spec.model.config.vocab_size {
@@ -70,8 +76,7 @@ impl Body {
                 format!(
                     "{}: its tokenizer has {known} tokens, the model's vocab_size is {}: prepare the data with a smaller \
                      vocabulary or give the model a larger one",
-                    config.data.display(),
-                    spec.model.config.vocab_size
+                    config.data, spec.model.config.vocab_size
                 ),
             ));
         }

@@ -8,6 +8,7 @@ use coalition_outer::{OuterState, VectorLayout};
 use coalition_protocol::history::View;
 use coalition_protocol::messages::{Moments, Resume};
 use coalition_protocol::{Digest, Round, Seq, exit};
+use coalition_spec::run::Init;
 use coalition_store::log::{CommitLog, LogName, LogWriter, SiteEntry};
 use coalition_store::tensors::Tensor;
 use coalition_store::{BlockingStore, StoreError};
@@ -15,7 +16,7 @@ use serde::Serialize;
 
 use super::cursor::Cursor;
 use super::next::Fence;
-use super::outer_state::Source;
+use super::outer_state::{Beginning, Source};
 use super::rank::Body;
 use crate::events::emit;
 use crate::failure::{Failure, Stop};
@@ -56,17 +57,18 @@ pub struct Place<'a> {
     pub fence: Fence,
     /// The class of this gang.
     pub class: Digest,
-    /// Seed of the first parameters.
-    pub seed: u64,
+    /// Where the first parameters come from.
+    pub init: &'a Init,
 }
 
 /// Restores `body` and says where it stands. The first thing written is the attempt's fence, so that older attempts end.
 pub fn resume(place: &Place<'_>, body: &mut Body) -> Result<Restored, Stop> {
     let log = CommitLog::new(place.store.store(), place.name.clone());
     let writer = place.store.wait(log.fence(place.fence.attempt))?;
-    body.trainer.init(place.seed);
-    let initial = body.trainer.params().to_vec();
-    let source = Source { store: place.store, view: place.view, layout: place.layout, initial: &initial };
+    body.trainer.init(place.init.seed);
+    let drawn = body.trainer.params().to_vec();
+    let beginning = place.init.from.as_ref().map_or(Beginning::Drawn(&drawn), Beginning::From);
+    let source = Source { store: place.store, view: place.view, layout: place.layout, beginning };
     let mut unreached = Vec::new();
     for entry in writer.kept().to_vec() {
         match from_checkpoint(place, &log, &entry, &source, body) {

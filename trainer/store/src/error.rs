@@ -200,6 +200,9 @@ impl StoreError {
                 Self::Denied { store, key, reason: chain(source.as_ref()) }
             }
             other => {
+                if let Some(reason) = untrusted(&chain(&other)) {
+                    return Self::Unreachable { store, key, reason };
+                }
                 if let Some(kind) = io_kind(&other) {
                     return Self::sort_io(store, key, kind, &other);
                 }
@@ -242,6 +245,16 @@ impl StoreError {
             _ => Self::Other { store, key, reason },
         }
     }
+}
+
+/// What to say of a server whose certificate is not accepted, if that is what happened. rustls says it in these words.
+fn untrusted(reason: &str) -> Option<String> {
+    reason.contains("invalid peer certificate").then(|| {
+        let env = crate::location::CA_FILE_ENV;
+        format!(
+            "{reason}; if its authority is one of your own, set {env} to a file with that authority's certificate (PEM)"
+        )
+    })
 }
 
 /// The first I/O error among an error's causes.

@@ -19,6 +19,7 @@ pub mod contribution;
 pub mod error;
 mod folder;
 pub mod garbage;
+mod http;
 mod key;
 pub mod location;
 pub mod log;

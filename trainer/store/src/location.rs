@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use crate::error::StoreError;
 
+/// Environment variable with a file of certificate authorities (PEM) to trust beside those of the machine.
+pub const CA_FILE_ENV: &str = "COALITION_CA_FILE";
+
 /// A store's location: a folder's path, `file://` and such a path, `memory:`, or `s3://BUCKET/PREFIX`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -19,7 +22,7 @@ pub enum Location {
 /// A bucket and how to reach it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct S3 {
-    /// Base address of the service, `http://127.0.0.1:7070`; absent means AWS.
+    /// Base address of the service, `https://HOST:PORT`, or `http://127.0.0.1:7070` on this machine; absent means AWS.
     pub endpoint: Option<String>,
     /// The bucket.
     pub bucket: String,
@@ -29,6 +32,10 @@ pub struct S3 {
     pub region: String,
     /// Access key; absent means: find credentials as AWS tools do (environment, instance metadata).
     pub credentials: Option<(String, String)>,
+    /// Plain HTTP may go to other machines too: for a network that nobody else can listen on.
+    pub plain_http: bool,
+    /// Certificates (PEM) of authorities that the service may be vouched for by, beside those that this machine trusts.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for S3 {
@@ -64,8 +71,8 @@ impl fmt::Display for Location {
 impl FromStr for Location {
     type Err = StoreError;
 
-    /// An `s3://` location takes endpoint, region and credentials from `AWS_ENDPOINT_URL`, `AWS_REGION` and what
-    /// AWS tools use.
+    /// An `s3://` location takes endpoint, region and credentials from `AWS_ENDPOINT_URL`, `AWS_REGION` and what AWS tools
+    /// use, `plain_http` from `COALITION_S3_PLAIN_HTTP` (1) and `ca_file` from `COALITION_CA_FILE`, or else `AWS_CA_BUNDLE`.
     fn from_str(s: &str) -> Result<Self, StoreError> {
         let bad = |reason: &str| StoreError::BadLocation { location: s.to_owned(), reason: reason.to_owned() };
         if s == "memory:" {
@@ -87,6 +94,8 @@ impl FromStr for Location {
                 prefix: prefix.to_owned(),
                 region: var("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
                 credentials: None,
+                plain_http: var(crate::s3::PLAIN_HTTP_ENV).as_deref() == Some("1"),
+                ca_file: var(CA_FILE_ENV).or_else(|| var("AWS_CA_BUNDLE")).map(PathBuf::from),
             }));
         }
         let path = s.strip_prefix("file://").unwrap_or(s);
@@ -123,6 +132,8 @@ mod tests {
             prefix: String::new(),
             region: "r".into(),
             credentials: Some(("id".into(), "hush".into())),
+            plain_http: false,
+            ca_file: None,
         };
         let all = format!("{s} {s:?} {:?} {}", Location::S3(s.clone()), Location::S3(s.clone()));
         assert!(!all.contains("hush"), "{all}");

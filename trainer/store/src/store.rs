@@ -192,6 +192,35 @@ impl Store {
         }
     }
 
+    /// Reads an object of at most `limit` bytes part by part, for one that memory shall not hold whole. Gives its size and
+    /// its digest; what `sink` was given is proved only by that. An error of `sink` ends it.
+    pub async fn read_parts<E: From<StoreError>>(
+        &self,
+        key: &str,
+        limit: u64,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(u64, Digest), E> {
+        let found = self.inner.get(&key::path(key)?).await.map_err(|e| self.sort(key, e))?;
+        let expected = found.meta.size;
+        if expected > limit {
+            let (store, key) = (self.name.to_string(), key.to_owned());
+            return Err(StoreError::TooLarge { store, key, bytes: expected, limit }.into());
+        }
+        let (mut stream, mut hasher, mut size) = (found.into_stream(), blake3::Hasher::new(), 0);
+        while let Some(part) = stream.try_next().await.map_err(|e| self.sort(key, e))? {
+            size += part.len() as u64;
+            if size > expected {
+                break;
+            }
+            hasher.update(&part);
+            sink(&part)?;
+        }
+        if size == expected {
+            return Ok((size, hasher.finalize().into()));
+        }
+        Err(StoreError::damaged(&self.name, key, format!("{expected} bytes"), format!("{size} or more")).into())
+    }
+
     /// Reads bytes `[start, start + len)` of an object. An object that ends before is damaged.
     pub async fn get_range(&self, key: &str, start: u64, len: u64) -> Result<Bytes, StoreError> {
         let Some(end) = start.checked_add(len).filter(|_| len <= LARGEST_OBJECT) else {

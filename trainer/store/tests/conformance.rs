@@ -203,15 +203,15 @@ async fn a_store_that_cannot_be_opened_or_reached_says_so() {
             prefix: String::new(),
             region: "us-east-1".to_owned(),
             credentials: Some(("id".to_owned(), "secret".to_owned())),
+            plain_http: false,
+            ca_file: None,
         })
     };
     let s = Store::open(&s3(Some(format!("http://127.0.0.1:{port}")))).unwrap();
     let e = s.get("a", 1).await.unwrap_err();
     assert!(matches!(e, StoreError::Unreachable { .. }) && e.is_transient() && e.exit_code() == 75, "{e}");
-    for no_tls in [None, Some("https://127.0.0.1:1".to_owned())] {
-        let e = Store::open(&s3(no_tls)).unwrap_err();
-        assert!(matches!(&e, StoreError::BadLocation { .. }) && e.to_string().contains("http://"), "{e}");
-    }
+    let e = Store::open(&s3(Some("http://10.0.0.1:1".to_owned()))).unwrap_err();
+    assert!(matches!(&e, StoreError::BadLocation { .. }) && e.to_string().contains("https://"), "{e}");
 }
 
 #[tokio::test]

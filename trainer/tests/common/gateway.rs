@@ -1,4 +1,5 @@
 //! The gateways of the test's hub: what one site's trainer asks and is answered.
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use coalition_protocol::messages::{
@@ -10,11 +11,39 @@ use serde::Serialize;
 use super::http::{Answer, Request, serve};
 use super::hub::Hub;
 
+/// Who is let in.
+#[derive(Debug, Default)]
+pub struct Guard {
+    pub token: String,
+    pub refused: u32,
+}
+
 impl Hub {
     /// The gateway of one site; gives its address.
     pub fn gateway(&self, site: &SiteId) -> String {
         let (hub, site) = (self.clone(), site.clone());
         serve(move |r| hub.answer(&site, &r))
+    }
+
+    /// The same below a path, as one gateway serves several gangs. It lets in whoever carries `token`, and counts whom it
+    /// turned away.
+    pub fn guarded_gateway(&self, site: &SiteId, token: &Arc<Mutex<Guard>>) -> String {
+        const BELOW: &str = "/gangs/team/tiny";
+        let (hub, site, guard) = (self.clone(), site.clone(), token.clone());
+        let address = serve(move |mut r| {
+            let mut guard = guard.lock().unwrap();
+            if r.token != guard.token {
+                guard.refused += 1;
+                return refuse(401, "Unauthorized", "the bearer token is not known here");
+            }
+            drop(guard);
+            match r.path.strip_prefix(BELOW).map(str::to_owned) {
+                Some(path) => r.path = path,
+                None => return refuse(404, "NotFound", &r.path),
+            }
+            hub.answer(&site, &r)
+        });
+        address + BELOW + "/"
     }
 
     fn answer(&self, site: &SiteId, r: &Request) -> Answer {

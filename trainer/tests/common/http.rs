@@ -8,6 +8,8 @@ pub struct Request {
     pub path: String,
     pub query: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// What stands behind `Bearer`.
+    pub token: String,
 }
 
 impl Request {
@@ -46,7 +48,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
         return None;
     }
     let target = line.split_whitespace().nth(1)?.to_owned();
-    let mut length = 0;
+    let (mut length, mut token) = (0, String::new());
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
@@ -57,6 +59,9 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse().unwrap();
             }
+            if name.eq_ignore_ascii_case("authorization") {
+                value.trim().trim_start_matches("Bearer ").clone_into(&mut token);
+            }
             assert!(!name.eq_ignore_ascii_case("transfer-encoding"), "a body without a length");
         }
     }
@@ -64,7 +69,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     reader.read_exact(&mut body).ok()?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let query = query.split('&').filter_map(|p| p.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    Some(Request { path: path.to_owned(), query, body })
+    Some(Request { path: path.to_owned(), query, body, token })
 }
 
 fn write(mut stream: &TcpStream, status: u16, body: &str) -> std::io::Result<()> {

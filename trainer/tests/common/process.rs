@@ -15,6 +15,7 @@ use super::hub::Hub;
 pub struct Supervisor {
     child: Option<Child>,
     config: PathBuf,
+    command: Vec<String>,
     lines: Arc<(Mutex<Vec<serde_json::Value>>, Condvar)>,
 }
 
@@ -32,31 +33,47 @@ pub fn start_with(
     worker: u32,
     test: &serde_json::Value,
 ) -> Supervisor {
+    let mut json = config(dir, hub, gateway, site);
+    json["worker"] = worker.into();
+    json["test"] = test.clone();
+    let config = dir.join(format!("{site}-{worker}.json"));
+    std::fs::write(&config, json.to_string()).unwrap();
+    Supervisor::start(&config, plain(&config, &[]))
+}
+
+/// The configuration of a site's workers, without what only one of them is told. Its token is in the file `token`.
+pub fn config(dir: &Path, hub: &Hub, gateway: &str, site: &str) -> serde_json::Value {
     let id: SiteId = site.parse().unwrap();
     let (workers, store) = {
         let s = hub.lock();
         (s.sites[&id].workers, s.sites[&id].store.clone())
     };
-    let config = dir.join(format!("{site}-{worker}.json"));
     let token = dir.join("token");
     std::fs::write(&token, "hush\n").unwrap();
-    let json = serde_json::json!({
-        "run": "tiny", "site": site, "worker": worker, "workers": workers, "gateway": gateway,
-        "tokenFile": token, "store": format!("file://{}", store.display()), "data": super::data(), "threads": 1,
-        "test": test,
-    });
-    std::fs::write(&config, json.to_string()).unwrap();
-    let mut s = Supervisor { child: None, config, lines: Arc::default() };
-    s.restart();
-    s
+    serde_json::json!({
+        "run": "tiny", "site": site, "workers": workers, "gateway": gateway, "tokenFile": token,
+        "store": format!("file://{}", store.display()), "data": super::data(), "threads": 1,
+    })
+}
+
+/// The command line of a supervisor.
+pub fn plain(config: &Path, more: &[&str]) -> Vec<String> {
+    let config = config.to_str().unwrap();
+    let words = [&[env!("CARGO_BIN_EXE_coalition-trainer"), "supervise", "--config", config], more].concat();
+    words.into_iter().map(str::to_owned).collect()
 }
 
 impl Supervisor {
+    /// Starts any command that ends in a supervisor; `config` gives its name in messages.
+    pub fn start(config: &Path, command: Vec<String>) -> Self {
+        let mut s = Self { child: None, config: config.to_owned(), command, lines: Arc::default() };
+        s.restart();
+        s
+    }
+
     pub fn restart(&mut self) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_coalition-trainer"))
-            .arg("supervise")
-            .arg("--config")
-            .arg(&self.config)
+        let mut child = Command::new(&self.command[0])
+            .args(&self.command[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -66,7 +83,7 @@ impl Supervisor {
         let lines = self.lines.clone();
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                if let Ok(v) = serde_json::from_str(&line) {
+                if let Ok(v) = serde_json::from_str::<serde_json::Value>(&line) {
                     lines.0.lock().unwrap().push(v);
                     lines.1.notify_all();
                 }
@@ -129,12 +146,17 @@ impl Supervisor {
         Pid::from_raw(last["pid"].as_i64()? as i32)
     }
 
+    /// The process that was started.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().unwrap())
+    }
+
     pub fn kill_worker(&self) {
         let _ = kill_process(self.worker_pid().unwrap(), Signal::KILL);
     }
 
     pub fn signal(&self, signal: Signal) {
-        let _ = kill_process(Pid::from_child(self.child.as_ref().unwrap()), signal);
+        let _ = kill_process(self.pid(), signal);
     }
 
     pub fn kill(&mut self) {

@@ -17,7 +17,7 @@ use super::Leader;
 use super::acts::Undone;
 use crate::events::emit;
 use crate::failure::Stop;
-use crate::worker::outer_state::Source;
+use crate::worker::outer_state::{Beginning, Source};
 use crate::worker::watch::Seen;
 
 /// O as a site left it for the next one, until the digest of a state after it is fixed (D4). Its chunk digests are those it
@@ -190,8 +190,15 @@ impl Leader<'_, '_> {
 
     /// The applied state from the store alone: a base whose state is fixed, and the contributions since.
     fn elsewhere(&mut self, view: &View) -> Result<Option<OuterState>, Undone> {
-        let initial = self.rank.body.initial(self.spec.model.init.seed)?;
-        let source = Source { store: self.store, view, layout: &self.layout, initial: &initial };
+        let init = &self.spec.model.init;
+        let drawn;
+        let beginning = if let Some(base) = &init.from {
+            Beginning::From(base)
+        } else {
+            drawn = self.rank.body.initial(init.seed)?;
+            Beginning::Drawn(&drawn)
+        };
+        let source = Source { store: self.store, view, layout: &self.layout, beginning };
         Ok(source.proved(self.cursor.applied)?)
     }
 

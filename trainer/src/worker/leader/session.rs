@@ -76,7 +76,7 @@ pub fn lead(ground: &Ground<'_>, rank: &mut Rank<'_>, attempt: coalition_protoco
         name,
         fence,
         class: ground.class,
-        seed: ground.spec.model.init.seed,
+        init: &ground.spec.model.init,
     };
     let restored = resume(&place, rank.body)?;
     emit(
@@ -204,7 +204,7 @@ fn check(ground: &Ground<'_>, rank: &Rank<'_>, view: &View) -> Result<(), Failur
             format!(
                 "{}: data set {} with {} samples a pass, the run was begun with {} and {}: every site needs the same \
                  prepared data set",
-                ground.config.data.display(),
+                ground.config.data,
                 index.digest.short(),
                 samples.per_pass(),
                 genesis.data.short(),
