@@ -1,8 +1,8 @@
-//! The definitions that a cluster is given, made from the types. `yaml/` holds them as generated; a test and
-//! `crdgen --check` keep the two equal.
+//! The definitions that a cluster is given, made from the types. `yaml/` holds them as generated, `charts/coalition-crds` as
+//! templates; a test and `crdgen --check` keep them equal.
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::CustomResourceExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Checkpoint, CheckpointPolicy, Gang, RunHistory, Site, SiteReport, SiteRun, TrainingRun};
 
@@ -59,4 +59,16 @@ pub fn yaml(crd: &Value) -> Result<String, serde_saphyr::ser::Error> {
         "# Generated from the types in crds/src by `cargo xtask crds`; edit those.\n{}",
         serde_saphyr::to_string(crd)?
     ))
+}
+
+/// A definition as a template of the chart `coalition-crds`. Helm keeps it when the release is removed: with a definition
+/// would go every object of its kind.
+pub fn template(crd: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    let mut crd = crd.clone();
+    if let Some(metadata) = crd.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("annotations".to_owned(), json!({"helm.sh/resource-policy": "keep"}));
+        metadata.insert("labels".to_owned(), json!({"app.kubernetes.io/part-of": "coalition"}));
+    }
+    // What opens an action in a template is text here.
+    yaml(&crd).map(|text| text.replace("{{", "{{ \"{{\" }}"))
 }

@@ -1,4 +1,5 @@
-//! Writes the definitions of `coalition.training/v1alpha1` into a folder, or checks that the folder holds them.
+//! Writes the definitions of `coalition.training/v1alpha1` into a folder, and as templates into the chart's, or checks that
+//! the folders hold them.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,10 +10,11 @@ use coalition_crds::generate;
 const HELP: &str = "\
 Writes the custom resource definitions as YAML, one file a kind.
 
-Usage: crdgen [--check] [--out FOLDER]
+Usage: crdgen [--check] [--out FOLDER] [--chart FOLDER]
 
-  --check         write nothing; exit 1 and print what differs if the folder does not hold the definitions
+  --check         write nothing; exit 1 and print what differs if the folders do not hold the definitions
   --out FOLDER    folder of the files (default: crds/yaml of this source tree)
+  --chart FOLDER  folder of the same as templates of a chart (default: charts/coalition-crds/templates/crds)
   --help          print this
 
 Examples:
@@ -21,20 +23,22 @@ Examples:
 
 fn main() -> ExitCode {
     let mut out = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/yaml"));
+    let mut chart = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/coalition-crds/templates/crds"));
     let mut check = false;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        match (arg.as_str(), arg.as_str() == "--out") {
-            ("--check", _) => check = true,
-            ("--help" | "-h", _) => {
+        match arg.as_str() {
+            "--check" => check = true,
+            "--help" | "-h" => {
                 println!("{HELP}");
                 return ExitCode::SUCCESS;
             }
-            (_, true) => match args.next() {
-                Some(folder) => out = folder.into(),
-                None => return fail("--out needs a folder"),
+            "--out" | "--chart" => match (args.next(), arg == "--out") {
+                (Some(folder), true) => out = folder.into(),
+                (Some(folder), false) => chart = folder.into(),
+                (None, _) => return fail(&format!("{arg} needs a folder")),
             },
-            (other, _) => return fail(&format!("{other:?} is not an argument of crdgen; see --help")),
+            other => return fail(&format!("{other:?} is not an argument of crdgen; see --help")),
         }
     }
     let definitions = match generate::all() {
@@ -43,13 +47,15 @@ fn main() -> ExitCode {
     };
     let mut same = true;
     for (name, crd) in definitions {
-        let path = out.join(format!("{name}.yaml"));
-        let done = generate::yaml(&crd)
-            .map_err(|e| e.to_string())
-            .and_then(|text| if check { Ok(compare(&path, &text)) } else { write(&path, &text).map(|()| true) });
-        match done {
-            Ok(equal) => same &= equal,
-            Err(e) => return fail(&format!("{}: {e}", path.display())),
+        for (folder, text) in [(&out, generate::yaml(&crd)), (&chart, generate::template(&crd))] {
+            let path = folder.join(format!("{name}.yaml"));
+            let done = text
+                .map_err(|e| e.to_string())
+                .and_then(|text| if check { Ok(compare(&path, &text)) } else { write(&path, &text).map(|()| true) });
+            match done {
+                Ok(equal) => same &= equal,
+                Err(e) => return fail(&format!("{}: {e}", path.display())),
+            }
         }
     }
     if same {

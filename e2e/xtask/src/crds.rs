@@ -1,4 +1,5 @@
-//! `cargo xtask crds`: the generated CRDs in `crds/yaml/`, written or checked by the program `crdgen`.
+//! `cargo xtask crds`: the generated CRDs in `crds/yaml/` and in the chart `coalition-crds`, written or checked by the program
+//! `crdgen`.
 
 use crate::build::{cargo_program, root};
 use crate::proc;
@@ -8,8 +9,8 @@ use std::process::Command;
 /// Options of `crds`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
-    cargo xtask crds            write crds/yaml/ from the Rust types\n  \
-    cargo xtask crds --check    fail with a difference if crds/yaml/ is not what the types say (as the gate does)")]
+    cargo xtask crds            write crds/yaml/ and charts/coalition-crds from the Rust types\n  \
+    cargo xtask crds --check    fail with a difference if they are not what the types say (as the gate does)")]
 pub struct Args {
     /// Write nothing; fail if the files differ from the types
     #[arg(long)]

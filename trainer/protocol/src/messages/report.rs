@@ -97,8 +97,8 @@ pub struct GangReport {
     /// Says that every worker left after saving.
     #[serde(default)]
     pub stopped: bool,
-    /// Counts the seconds since the worker that has been still longest did anything, by its site's own clock; 0 as long as nobody has to
-    /// wonder. Rises in steps, so that a still gang does not make a new report a second.
+    /// Counts the seconds since the stillest worker did anything, by its site's clock; 0 as long as nobody has to wonder.
+    // Rises in steps, so that a still gang does not make a new report a second.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub still_seconds: u64,
 }

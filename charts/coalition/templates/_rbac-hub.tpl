@@ -1,0 +1,55 @@
+{{- /* What the hub role may do. operator/docs/security.md says why for each; e2e/charts tests hold it down. */ -}}
+
+{{- /* In all namespaces, for runs may be in any. */ -}}
+{{- define "coalition.hub.clusterRules" -}}
+- apiGroups: [coalition.training]
+  resources: [trainingruns]
+  verbs: [get, list, watch, patch]
+- apiGroups: [coalition.training]
+  resources: [checkpointpolicies, sites, sitereports]
+  verbs: [get, list, watch]
+- apiGroups: [coalition.training]
+  resources: [siteruns, checkpoints]
+  verbs: [get, list, watch, create, patch, delete]
+# By PUT with a resourceVersion only: no patch.
+- apiGroups: [coalition.training]
+  resources: [runhistories]
+  verbs: [get, list, watch, create, update]
+- apiGroups: [coalition.training]
+  resources: [trainingruns/status, checkpointpolicies/status, checkpoints/status, sites/status]
+  verbs: [patch]
+# Where the API server asks for it before an owner reference is set.
+- apiGroups: [coalition.training]
+  resources: [trainingruns/finalizers]
+  verbs: [update]
+# Signs of life of sites.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, list, watch]
+# Lets each member read the history of its run, by name. The API server refuses it what it does not hold itself.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, create, patch, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- /* In its own namespace. `create` cannot be bound to a name: the object has none yet. */ -}}
+{{- define "coalition.hub.ownRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [coalition-hub]
+  verbs: [get, update]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+# The key that signs records, made once.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [coalition-hub-key]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+{{- end }}
