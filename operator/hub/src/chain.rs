@@ -153,21 +153,18 @@ impl Chain {
     async fn write(&mut self, records: Vec<SignedRecord>, fold: Option<String>) -> Result<(), ChainError> {
         let damaged = |damage| ChainError::Damaged { name: self.name.clone(), damage };
         let Some(spec) = history::spec(&records, self.mirrored, fold.clone()).map_err(damaged)? else { return Ok(()) };
-        let sent = match &self.object {
+        let sent = if let Some(before) = &self.object {
             // The version stands in the metadata: the server refuses the write if it is not the newest any more.
-            Some(before) => {
-                let object = RunHistory { metadata: before.metadata.clone(), spec };
-                self.api.replace(&self.name, &PostParams::default(), &object).await
-            }
-            None => {
-                let metadata = ObjectMeta {
-                    name: Some(self.name.clone()),
-                    labels: Some([(RUN_LABEL.to_owned(), self.name.clone())].into()),
-                    owner_references: self.owner.clone().map(|o| vec![o]),
-                    ..ObjectMeta::default()
-                };
-                self.api.create(&PostParams::default(), &RunHistory { metadata, spec }).await
-            }
+            let object = RunHistory { metadata: before.metadata.clone(), spec };
+            self.api.replace(&self.name, &PostParams::default(), &object).await
+        } else {
+            let metadata = ObjectMeta {
+                name: Some(self.name.clone()),
+                labels: Some([(RUN_LABEL.to_owned(), self.name.clone())].into()),
+                owner_references: self.owner.clone().map(|o| vec![o]),
+                ..ObjectMeta::default()
+            };
+            self.api.create(&PostParams::default(), &RunHistory { metadata, spec }).await
         };
         match sent {
             Ok(object) => {

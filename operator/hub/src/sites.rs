@@ -76,9 +76,8 @@ pub fn age(heard: Option<Millis>, before: LeaseAge, since: Millis, now: Millis) 
     match heard.map(|at| now.since(at)) {
         Some(0..=LATE) => LeaseAge::Fresh,
         Some(age) if age < UNHEARD => LeaseAge::Late,
-        Some(_) => LeaseAge::Lost,
         None if before == LeaseAge::Never || now.since(since) < UNHEARD => before,
-        None => LeaseAge::Lost,
+        Some(_) | None => LeaseAge::Lost,
     }
 }
 

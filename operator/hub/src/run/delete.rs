@@ -47,7 +47,7 @@ impl Keeper {
                 State::Removed => {}
                 State::Stopping => done = false,
                 State::Unheard => {
-                    tracing::info!(site = %asked.spec.message.site, "it is not heard: its SiteRun stays, marked")
+                    tracing::info!(site = %asked.spec.message.site, "it is not heard: its SiteRun stays and says Stop");
                 }
             }
         }

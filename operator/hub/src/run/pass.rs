@@ -79,7 +79,9 @@ impl Keeper {
         if let Some(view) = &world.view {
             let standing = Standing::new(world, view, &world.memory, now);
             let mirrored = standing.members().map(|(x, _)| standing.report(x).and_then(|r| r.mirrored)).min().flatten();
-            mirrored.into_iter().for_each(|m| chain.note_mirrored(m));
+            if let Some(mirrored) = mirrored {
+ chain.note_mirrored(mirrored);
+}
             if !appended {
                 checkpoints::keep(&leader, &self.namespace, &standing, &objects, memory, &self.written, &time).await?;
             }
