@@ -39,21 +39,23 @@ coalition-{{ index . 1 }}.{{ (index . 0).Release.Namespace }}
 coalition-worker
 {{- end }}
 
-{{- /* site.yaml as the operator reads it: the settings, without what is left open. */ -}}
+{{- /* site.yaml as the operator reads it: the settings, without what is left open: its own defaults hold then. */ -}}
 {{- define "coalition.settings" -}}
 {{- $s := deepCopy .Values.site.settings -}}
 {{- $_ := set $s "image" ($s.image | default (include "coalition.trainerImage" .)) -}}
 {{- range $s.namespaces -}}
 {{- $_ := set . "serviceAccount" (.serviceAccount | default (include "coalition.workerAccount" $)) -}}
 {{- end -}}
-{{- range $key := list "worker" "store" "exchange" -}}
+{{- range $key := list "worker" "store" "exchange" "gateway" -}}
 {{- $part := get $s $key -}}
 {{- range $name, $value := $part -}}
-{{- if and (kindIs "string" $value) (not $value) }}{{ $_ := unset $part $name }}{{ end -}}
+{{- if not $value }}{{ $_ := unset $part $name }}{{ end -}}
 {{- end -}}
 {{- end -}}
-{{- if not $s.exchange }}{{ $_ := unset $s "exchange" }}{{ end -}}
-{{- if not $s.ownerStop }}{{ $_ := unset $s "ownerStop" }}{{ end -}}
+{{- if .Values.site.exchange.tokenSecretName }}{{ $_ := set $s.exchange "tokenFile" "/etc/coalition-exchange/token" }}{{ end -}}
+{{- range $key, $value := $s -}}
+{{- if not $value }}{{ $_ := unset $s $key }}{{ end -}}
+{{- end -}}
 {{- toYaml $s -}}
 {{- end }}
 

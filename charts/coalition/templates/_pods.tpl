@@ -79,8 +79,10 @@ spec:
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
         - name: POD_IP
           valueFrom: {fieldRef: {fieldPath: status.podIP}}
+        {{- with $root.Values.log.filter }}
         - name: RUST_LOG
-          value: {{ $root.Values.log.filter | quote }}
+          value: {{ . | quote }}
+        {{- end }}
         {{- with .env }}
         {{- toYaml . | nindent 8 }}
         {{- end }}

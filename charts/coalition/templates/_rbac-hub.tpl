@@ -6,8 +6,12 @@
   resources: [trainingruns]
   verbs: [get, list, watch, patch]
 - apiGroups: [coalition.training]
-  resources: [checkpointpolicies, sites, sitereports]
+  resources: [checkpointpolicies, sites]
   verbs: [get, list, watch]
+# Removed with the request that they answer.
+- apiGroups: [coalition.training]
+  resources: [sitereports]
+  verbs: [get, list, watch, delete]
 - apiGroups: [coalition.training]
   resources: [siteruns, checkpoints]
   verbs: [get, list, watch, create, patch, delete]
@@ -16,7 +20,7 @@
   resources: [runhistories]
   verbs: [get, list, watch, create, update]
 - apiGroups: [coalition.training]
-  resources: [trainingruns/status, checkpointpolicies/status, checkpoints/status, sites/status]
+  resources: [trainingruns/status, checkpoints/status, sites/status]
   verbs: [patch]
 # Where the API server asks for it before an owner reference is set.
 - apiGroups: [coalition.training]
@@ -26,10 +30,15 @@
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, list, watch]
-# Lets each member read the history of its run, by name. The API server refuses it what it does not hold itself.
+# Lets each member read the history of its run, by name. The API server refuses it what it does not hold itself, and
+# templates/hub/admission.yaml holds it to just that.
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
-  verbs: [get, create, patch, delete]
+  verbs: [create, patch]
+# What it must remember of a run besides the history: one ConfigMap beside each TrainingRun.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

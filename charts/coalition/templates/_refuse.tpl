@@ -10,7 +10,7 @@
 {{- if .Values.site.enabled }}
 {{- include "coalition.refuse.hub" . }}
 {{- include "coalition.refuse.store" . }}
-{{- include "coalition.refuse.namespaces" . }}
+{{- include "coalition.refuse.lists" . }}
 {{- end }}
 {{- end }}
 
@@ -55,7 +55,13 @@
 {{- end }}
 {{- end }}
 
-{{- define "coalition.refuse.namespaces" -}}
+{{- define "coalition.refuse.lists" -}}
+{{- if not .Values.site.settings.namespaces }}
+{{- fail "site.settings.namespaces is empty: this site would take nobody's runs; list at least one as {hub: NAME, site: NAME}: a namespace of TrainingRuns at the hub and the one here in which their workers run" }}
+{{- end }}
+{{- if and .Values.site.settings.exchange.endpoint (not .Values.site.exchange.tokenSecretName) }}
+{{- fail (printf "site.settings.exchange.endpoint is %q without site.exchange.tokenSecretName: everybody could fetch; name a Secret of this namespace whose key `token` all sites share" .Values.site.settings.exchange.endpoint) }}
+{{- end }}
 {{- $seen := dict }}
 {{- range $i, $pair := .Values.site.settings.namespaces }}
 {{- if hasKey $seen $pair.hub }}
@@ -67,9 +73,9 @@
 {{- end }}
 {{- end }}
 {{- $names := dict }}
-{{- range $i, $set := .Values.site.settings.datasets }}
+{{- range $i, $set := .Values.site.settings.dataSets }}
 {{- if hasKey $names $set.name }}
-{{- fail (printf "site.settings.datasets[%d].name: %q stands there twice; runs name data sets by it" $i $set.name) }}
+{{- fail (printf "site.settings.dataSets[%d].name: %q stands there twice; runs name data sets by it" $i $set.name) }}
 {{- end }}
 {{- $_ := set $names $set.name true }}
 {{- end }}

@@ -72,7 +72,7 @@ impl Helm {
         let chart = chart(name);
         let mut args: Vec<&OsStr> = ["template", "coalition"].iter().map(OsStr::new).collect();
         args.push(chart.as_os_str());
-        args.extend(["--namespace", namespace, "--kube-version", KUBERNETES].iter().map(OsStr::new));
+        args.extend(["--namespace", namespace, "--kube-version", KUBERNETES].map(OsStr::new));
         for file in values {
             args.extend([OsStr::new("--values"), file.as_os_str()]);
         }

@@ -32,11 +32,8 @@ fn bad_values_are_refused_with_their_place_and_the_way_out() -> Result<()> {
     let mut wrong = Vec::new();
     for case in &cases {
         fs::write(&file, case.values.to_string())?;
-        let said = helm.template(
-            "coalition",
-            case.namespace.as_deref().unwrap_or(NAMESPACE),
-            &[&values("default"), &file],
-        )?;
+        let said =
+            helm.template("coalition", case.namespace.as_deref().unwrap_or(NAMESPACE), &[&values("default"), &file])?;
         if said.good != case.want.is_empty() {
             wrong.push(format!("{}: {}", case.name, if said.good { "is taken" } else { &said.err }));
             continue;

@@ -36,6 +36,7 @@ pub const STAGES: &[Stage] = &[
     Stage { name: "clippy", what: "lints, warnings denied", run: clippy },
     Stage { name: "programs", what: "build the two programs and the harness", run: programs },
     Stage { name: "unit", what: "tests of every crate but the whole runs, S3 against a real server", run: unit },
+    Stage { name: "charts", what: "the charts: lint, what they render, what they refuse", run: charts },
     Stage { name: "doctest", what: "examples in the documentation", run: doctest },
     Stage { name: "doc", what: "the documentation builds, warnings denied", run: doc },
     Stage { name: "cluster", what: "real clusters: API servers, kubelets, faults (as root)", run: cluster },
@@ -92,13 +93,21 @@ fn unit(gate: &Gate, tally: &mut Tally) -> Result<()> {
     nextest(
         gate,
         tally,
-        &format!("not package(coalition-e2e) and not ({CLUSTER}) and not ({SUITES})"),
+        &format!("not package(coalition-e2e) and not package(coalition-charts) and not ({CLUSTER}) and not ({SUITES})"),
         &s3.environment(),
     )
 }
 
-/// The tests that start clusters: those of the harness's own folder of tests. Its unit tests need none.
-const CLUSTER: &str = "package(coalition-cluster) and kind(test)";
+/// Without a cluster, so without root: Helm is all they need.
+fn charts(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let helm = go::install(&gate.cache, &go::HELM)?.display().to_string();
+    let which = format!("package(coalition-charts) and not ({CLUSTER})");
+    nextest(gate, tally, &which, &[(setup::cluster::VARIABLE, helm)])
+}
+
+/// The tests that start clusters: those of the harness's own folder of tests, whose unit tests need none, and those that
+/// install the charts.
+const CLUSTER: &str = "(package(coalition-cluster) and kind(test)) or (package(coalition-charts) and (binary(install) or binary(images)))";
 /// The scenarios with everything installed.
 const SUITES: &str = "package(coalition-suites) and kind(test)";
 
