@@ -29,6 +29,8 @@ pub struct S3 {
     pub region: String,
     /// Access key; absent means: find credentials as AWS tools do (environment, instance metadata).
     pub credentials: Option<(String, String)>,
+    /// Allows an endpoint on another machine over plain HTTP, as `COALITION_S3_PLAIN_HTTP=1` does.
+    pub plain_http: bool,
 }
 
 impl fmt::Debug for S3 {
@@ -87,6 +89,7 @@ impl FromStr for Location {
                 prefix: prefix.to_owned(),
                 region: var("AWS_REGION").unwrap_or_else(|| "us-east-1".to_owned()),
                 credentials: None,
+                plain_http: false,
             }));
         }
         let path = s.strip_prefix("file://").unwrap_or(s);
@@ -123,6 +126,7 @@ mod tests {
             prefix: String::new(),
             region: "r".into(),
             credentials: Some(("id".into(), "hush".into())),
+            plain_http: false,
         };
         let all = format!("{s} {s:?} {:?} {}", Location::S3(s.clone()), Location::S3(s.clone()));
         assert!(!all.contains("hush"), "{all}");

@@ -60,7 +60,7 @@ fn unsafe_endpoint(endpoint: Option<&str>, allowed: bool) -> Option<String> {
 
 /// Opens a bucket.
 pub fn open(s3: &S3) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
-    let allowed = std::env::var(PLAIN_HTTP_ENV).is_ok_and(|v| v == "1");
+    let allowed = s3.plain_http || std::env::var(PLAIN_HTTP_ENV).is_ok_and(|v| v == "1");
     if let Some(why) = unsafe_endpoint(s3.endpoint.as_deref(), allowed) {
         return Err(Error::Generic { store: "S3", source: why.into() });
     }

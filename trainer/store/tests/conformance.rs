@@ -203,6 +203,7 @@ async fn a_store_that_cannot_be_opened_or_reached_says_so() {
             prefix: String::new(),
             region: "us-east-1".to_owned(),
             credentials: Some(("id".to_owned(), "secret".to_owned())),
+            plain_http: false,
         })
     };
     let s = Store::open(&s3(Some(format!("http://127.0.0.1:{port}")))).unwrap();

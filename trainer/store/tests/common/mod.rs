@@ -62,6 +62,7 @@ pub fn s3_from_environment() -> Option<Location> {
         prefix: format!("store-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst)),
         region: var("REGION").unwrap_or_else(|| "us-east-1".to_owned()),
         credentials: Some((var("ACCESS_KEY_ID").unwrap(), var("SECRET_ACCESS_KEY").unwrap())),
+        plain_http: false,
     }))
 }
 

@@ -1,0 +1,49 @@
+//! Why the site role cannot run at all. What it can live with is said where it happens.
+
+use crate::settings::BadSettings;
+
+/// Why the site role cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] BadSettings),
+    /// There is no way to the hub.
+    #[error(
+        "the hub cannot be reached: {what}; name a kubeconfig that leads there, or none if hub and site are one cluster"
+    )]
+    HubAccess {
+        /// What is wrong.
+        what: String,
+    },
+    /// A port cannot be listened on.
+    #[error("{what} cannot listen on {address}: {error}")]
+    Listen {
+        /// Who.
+        what: &'static str,
+        /// Where.
+        address: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The store of the settings cannot be opened.
+    #[error("the site's store: {0}; correct `store` in the site's settings")]
+    Store(#[from] coalition_store::StoreError),
+    /// The token that couriers share cannot be read.
+    #[error("exchange.tokenFile {path}: {error}")]
+    ExchangeToken {
+        /// The file.
+        path: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(String),
+    /// The client of this cluster cannot be made.
+    #[error("this cluster's API server: {0}")]
+    Client(Box<kube::Error>),
+    /// Requests cannot be passed on to the leader.
+    #[error("no HTTP client: {0}")]
+    Http(String),
+}
