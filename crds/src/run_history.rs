@@ -4,7 +4,8 @@
 //! A record is held as the exact canonical text that was signed, because an API server may reorder or round what it
 //! stores as fields, and then no signature would hold. Beside the text stand the few fields that the server itself
 //! compares: with them the rules below make the server the fence. Readers recompute the digest from the text and never
-//! trust those fields. Views such as open plans or the ledger follow from the records and are not stored twice.
+//! trust those fields. Views such as open plans or the ledger follow from the records and are not stored twice; once the
+//! oldest records are gone, what they came to stands in `fold`. Sites do not read it: they have all records.
 //!
 //! Text inside JSON is longer than the text: every quotation mark takes two bytes. In canonical JSON at most every second
 //! character is one, so 128 KiB of records and what stands beside 128 of them stay below the 256 KiB of this kind.
@@ -59,8 +60,8 @@ use crate::rules;
         "mirroredSeq must be at most head.seq, for only records that exist can be mirrored; lower it",
     ),
     validation = rules::rule(
-        "self.records.map(r, size(r.record)).sum() <= 131072",
-        "records must be at most 128 KiB together; raise mirroredSeq once every member has them, and drop the oldest",
+        "self.records.map(r, size(r.record)).sum() + (has(self.fold) ? size(self.fold) : 0) <= 131072",
+        "records and fold must be at most 128 KiB together; raise mirroredSeq once every member has them, and drop the oldest",
     ),
     validation = rules::rule(
         "self.head == oldSelf.head || (self.head.seq == oldSelf.head.seq + 1 \
@@ -97,6 +98,11 @@ pub struct RunHistorySpec {
     /// Tells that every current member's store holds the records up to this one.
     #[schemars(range(min = 0))]
     pub mirrored_seq: i64,
+
+    /// Holds what the records up to one of those here came to, once the oldest are gone: canonical text, the hub's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 98304))]
+    pub fold: Option<String>,
 
     /// Holds the newest records, oldest first.
     #[schemars(length(min = 1, max = 128))]

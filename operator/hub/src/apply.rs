@@ -1,20 +1,26 @@
 //! Apply: the record first, durably, then what follows from it. Every step may be repeated after a crash. Must not decide.
+use std::collections::{BTreeMap, BTreeSet};
+
 use coalition_crds::checkpoint::{Checkpoint, CheckpointSpec, DeletionPolicy};
-use coalition_crds::names::{RUN_LABEL, site_namespace};
+use coalition_crds::names::{RUN_LABEL, SITE_LABEL, site_namespace};
 use coalition_crds::site_run::{SiteRun, SiteRunSpec};
 use coalition_crds::training_run::RunReference;
 use coalition_crds::{TrainingRun, budget::TooLarge};
 use coalition_planner::{CheckpointNotice, Decision, Intent, Millis, World, publish, shape};
-use coalition_protocol::messages;
 use coalition_protocol::sign::HubKey;
+use coalition_protocol::{SiteId, canonical, messages};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 
+use crate::access;
 use crate::chain::{Chain, ChainError};
 use crate::observe::Seen;
 
 /// Who this hub is to the API server, for the fields it owns.
 pub const MANAGER: &str = "coalition-hub";
+
+/// Holds a TrainingRun until its sites were told to stop, and a Checkpoint until what becomes of its bytes was said.
+pub const FINALIZER: &str = "coalition.training/hub";
 
 /// What could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +34,7 @@ pub enum ApplyError {
         /// Which, as Kind/name.
         object: String,
         /// What the API server said.
-        error: kube::Error,
+        error: Box<kube::Error>,
     },
     /// An object that does not fit its budget.
     #[error(transparent)]
@@ -50,7 +56,6 @@ pub enum ApplyError {
 }
 
 /// What it takes to carry out a decision.
-#[derive(Debug)]
 pub struct Hand<'a> {
     /// The hub's API server.
     pub client: &'a Client,
@@ -60,12 +65,22 @@ pub struct Hand<'a> {
     pub run: &'a TrainingRun,
     /// What was seen of the sites.
     pub seen: &'a Seen,
+    /// Members that may read the history already.
+    pub granted: &'a mut BTreeSet<SiteId>,
+    /// True once nothing is asked of sites any more: what was asked is being removed.
+    pub closed: bool,
+}
+
+impl ApplyError {
+    pub(crate) fn api(object: String, error: kube::Error) -> Self {
+        Self::Api { object, error: Box::new(error) }
+    }
 }
 
 impl Hand<'_> {
     /// Carries out a decision. True if a record was appended: then the next decision comes before anything else.
     pub async fn apply(
-        &self,
+        &mut self,
         world: &mut World,
         chain: &mut Chain,
         decision: &Decision,
@@ -82,6 +97,7 @@ impl Hand<'_> {
         }
         for intent in &decision.intents {
             match intent {
+                Intent::AskSite(_) if self.closed => {}
                 Intent::AskSite(message) => {
                     self.ask(message).await?;
                     world.asked(&message.site, (**message).clone());
@@ -96,10 +112,18 @@ impl Hand<'_> {
     }
 
     /// Shows a site what is asked of it.
-    async fn ask(&self, message: &messages::SiteRun) -> Result<(), ApplyError> {
+    async fn ask(&mut self, message: &messages::SiteRun) -> Result<(), ApplyError> {
         let (site, name) = (message.site.as_str(), message.run.to_string());
-        let labels = self.seen.labels.get(&message.site).cloned().unwrap_or_default();
-        let shape = shape::of(&self.run.spec, &labels).ok_or_else(|| ApplyError::NoShape { site: site.to_owned() })?;
+        if !self.granted.contains(&message.site) {
+            let namespace = self.run.metadata.namespace.clone().unwrap_or_default();
+            access::grant(self.client, &namespace, &message.run, &message.site, self.run.controller_owner_ref(&()))
+                .await
+                .map_err(|(object, error)| ApplyError::api(object, error))?;
+            self.granted.insert(message.site.clone());
+        }
+        let none = BTreeMap::from([(SITE_LABEL.to_owned(), site.to_owned())]);
+        let labels = self.seen.labels.get(&message.site).unwrap_or(&none);
+        let shape = shape::of(&self.run.spec, labels).ok_or_else(|| ApplyError::NoShape { site: site.to_owned() })?;
         let training_run = RunReference {
             namespace: self.run.metadata.namespace.clone().unwrap_or_default(),
             name: self.run.metadata.name.clone().unwrap_or_default(),
@@ -111,7 +135,7 @@ impl Hand<'_> {
         let api: Api<SiteRun> = Api::namespaced(self.client.clone(), &site_namespace(site));
         api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object))
             .await
-            .map_err(|error| ApplyError::Api { object: format!("SiteRun/{name} of site {site}"), error })?;
+            .map_err(|error| ApplyError::api(format!("SiteRun/{name} of site {site}"), error))?;
         Ok(())
     }
 
@@ -119,26 +143,29 @@ impl Hand<'_> {
     /// follows from the run and the record.
     async fn announce(&self, world: &World, notice: &CheckpointNotice) -> Result<(), ApplyError> {
         let run = world.run();
+        let model = canonical::digest(&world.spec.model.config)
+            .map_err(|e| ApplyError::Bug { seq: notice.seq.0, what: e.to_string() })?;
         let name = publish::checkpoint_name(run, notice.seq);
         let spec = CheckpointSpec {
             run: self.run.metadata.name.clone().unwrap_or_default(),
             run_id: run.to_string(),
             seq: i64::try_from(notice.seq.0).unwrap_or(i64::MAX),
             state_digest: notice.state.to_string(),
-            model_digest: world.spec.model.config.digest().to_string(),
+            model_digest: model.to_string(),
             pinned: false,
             deletion_policy: DeletionPolicy::Retain,
         };
         let metadata = ObjectMeta {
             name: Some(name.clone()),
             labels: Some([(RUN_LABEL.to_owned(), run.to_string())].into()),
+            finalizers: Some(vec![FINALIZER.to_owned()]),
             ..ObjectMeta::default()
         };
         let namespace = self.run.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Checkpoint> = Api::namespaced(self.client.clone(), &namespace);
         match api.create(&PostParams::default(), &Checkpoint { metadata, spec, status: None }).await {
             Err(kube::Error::Api(s)) if s.code == 409 => Ok(()),
-            Err(error) => Err(ApplyError::Api { object: format!("Checkpoint/{name}"), error }),
+            Err(error) => Err(ApplyError::api(format!("Checkpoint/{name}"), error)),
             Ok(_) => Ok(()),
         }
     }

@@ -67,7 +67,14 @@ pub fn candidate(
         Some(_) if site.spec.cordoned => Some("it is cordoned: it takes no new part of any run".to_owned()),
         Some(f) => f.refusal.clone().or_else(|| refused(f, spec, namespace, data)),
     };
-    Candidate { refusal, labels: labels(site) }
+    let labels = labels(site);
+    let refusal = refusal.or_else(|| {
+        let shaped = spec.site_templates.iter().any(|t| coalition_spec::run::matches(&t.selector, &labels));
+        (!shaped).then(|| {
+            "no entry of spec.siteTemplates matches its labels: add one without a selector as the last".to_owned()
+        })
+    });
+    Candidate { refusal, labels }
 }
 
 fn refused(f: &Facts, spec: &RunSpec, namespace: &str, data: Option<Digest>) -> Option<String> {
@@ -84,6 +91,13 @@ fn refused(f: &Facts, spec: &RunSpec, namespace: &str, data: Option<Digest>) -> 
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return Some(format!("it has no data set {}; it has: {known}", spec.data.dataset));
     };
+    let words = spec.model.config.vocab_size as u64;
+    if u64::try_from(found.vocabulary).is_ok_and(|v| v > words) {
+        return Some(format!(
+            "its data set {} has a vocabulary of {} words, the model has {words}: choose a model with more, or other data",
+            found.name, found.vocabulary
+        ));
+    }
     match data {
         Some(digest) if found.digest != digest.to_string() => Some(format!(
             "its data set {} is another one than the run trains on (digest {}…, wanted {})",

@@ -5,6 +5,7 @@
 use coalition_crds::RunHistorySpec;
 use coalition_crds::run_history::{HistoryHead, HistoryRecord, RecordKind};
 use coalition_protocol::canonical::{self, NotCanonical};
+use coalition_protocol::history::View;
 use coalition_protocol::record::{Body, Record};
 use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Digest, Seq};
@@ -23,10 +24,16 @@ pub enum Damaged {
     /// A record has no canonical form.
     #[error(transparent)]
     NotCanonical(#[from] NotCanonical),
+    /// What the older records came to cannot be read, or is not of this chain.
+    #[error("the fold of the RunHistory is damaged: {what}; restore the object from a copy of the cluster's state")]
+    Fold {
+        /// What is wrong.
+        what: String,
+    },
 }
 
 /// The object's spec for these records, the whole chain or its newest part, oldest first; none without a record.
-pub fn spec(records: &[SignedRecord], mirrored: Seq) -> Result<Option<RunHistorySpec>, Damaged> {
+pub fn spec(records: &[SignedRecord], mirrored: Seq, fold: Option<String>) -> Result<Option<RunHistorySpec>, Damaged> {
     let Some(last) = records.last() else { return Ok(None) };
     let entries = records.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     let head = HistoryHead {
@@ -35,7 +42,7 @@ pub fn spec(records: &[SignedRecord], mirrored: Seq) -> Result<Option<RunHistory
         digest: last.record.digest()?.to_string(),
     };
     let run_id = last.record.run.to_string();
-    Ok(Some(RunHistorySpec { run_id, head, mirrored_seq: number(mirrored.0), records: entries }))
+    Ok(Some(RunHistorySpec { run_id, head, mirrored_seq: number(mirrored.0), fold, records: entries }))
 }
 
 /// The records of an object, each compared with its text, its digest and the one before. That they are legal, and signed by
@@ -56,6 +63,31 @@ pub fn records(spec: &RunHistorySpec) -> Result<Vec<SignedRecord>, Damaged> {
         out.push(SignedRecord { record, signature: entry.signature.clone() });
     }
     Ok(out)
+}
+
+/// What the fold says, and the records after it.
+pub fn unfold<'a>(text: &str, records: &'a [SignedRecord]) -> Result<(View, &'a [SignedRecord]), Damaged> {
+    let bad = |what: String| Damaged::Fold { what };
+    let view = View::from_text(text).map_err(|e| bad(e.to_string()))?;
+    let head = view.head();
+    let at = records.iter().position(|r| r.record.seq == head.seq);
+    let Some(at) = at else {
+        return Err(bad(format!("it ends with record {}, which is not among the records", head.seq)));
+    };
+    let (before, later) = records.split_at(at + 1);
+    for r in before {
+        let known = view.digest_of(r.record.seq);
+        if r.record.run != *view.run() || known.is_some_and(|d| r.record.digest().ok() != Some(d)) {
+            return Err(bad(format!("its record {} is another than the one beside it", r.record.seq)));
+        }
+    }
+    Ok((view, later))
+}
+
+/// Characters of the records and the fold, as the rules of the object count them.
+pub fn weight(spec: &RunHistorySpec) -> usize {
+    let records = spec.records.iter().map(|r| r.record.chars().count()).sum::<usize>();
+    records + spec.fold.as_ref().map_or(0, |f| f.chars().count())
 }
 
 fn entry(signed: &SignedRecord) -> Result<HistoryRecord, Damaged> {

@@ -1,6 +1,6 @@
 //! Names that follow from other names: of a run, and of what belongs to it. Pure.
 use coalition_protocol::ids::BadName;
-use coalition_protocol::{Digest, RunId};
+use coalition_protocol::{Digest, RunId, SiteId};
 
 /// Characters of the UID's digest in a run's name: 40 bits, so two runs of one name never meet by chance.
 const UNIQUE: usize = 10;
@@ -18,9 +18,19 @@ pub fn run_id(name: &str, uid: &str) -> Result<RunId, BadName> {
     format!("{head}-{unique}").parse()
 }
 
+/// The name of what lets `site` read the history of `run`.
+pub fn reader(run: &RunId, site: &SiteId) -> String {
+    let name = format!("coalition-run-{run}-{site}");
+    if name.len() <= LABEL {
+        return name;
+    }
+    let digest = Digest::of(name.as_bytes()).to_string();
+    format!("coalition-run-{}", digest.get(..32).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[test]
     fn a_run_is_named_by_its_object_and_not_by_its_name_alone() {
@@ -28,6 +38,15 @@ mod tests {
         assert_eq!(one, run_id("rust-code", "a").unwrap());
         assert_ne!(one, run_id("rust-code", "b").unwrap());
         assert!(one.as_str().starts_with("rust-code-"), "{one}");
+    }
+
+    #[test]
+    fn a_reader_is_named_by_run_and_site() {
+        let (run, long) = (run_id("a", "u").unwrap(), run_id(&"a".repeat(60), "u").unwrap());
+        let (north, south) = ("north".parse().unwrap(), "south".parse().unwrap());
+        assert_eq!(reader(&run, &north), format!("coalition-run-{run}-north"));
+        assert_ne!(reader(&long, &north), reader(&long, &south));
+        assert!(reader(&long, &north).len() <= LABEL);
     }
 
     #[test]

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coalition_crds::site::{Facts, Site};
-use coalition_crds::site_report::{SITE, SiteReport};
-use coalition_planner::{Millis, World};
-use coalition_protocol::SiteId;
+use coalition_planner::{Millis, Received, World};
+use coalition_protocol::{Digest, SiteId};
 
 use crate::facts::{self, Candidate};
 use crate::sources::Sources;
@@ -16,8 +15,10 @@ use crate::sources::Sources;
 /// What a hub has seen of the sites of one run.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// By site: counter of the report that went into the world last.
-    reports: BTreeMap<SiteId, u64>,
+    /// By site: incarnation and counter of the report that went into the world last.
+    reports: BTreeMap<SiteId, (u64, u64)>,
+    /// By site: why its own report says that it cannot join, if it does.
+    hindered: BTreeMap<SiteId, Option<String>>,
     /// Labels of the sites that match, for their shape.
     pub labels: BTreeMap<SiteId, BTreeMap<String, String>>,
 }
@@ -27,7 +28,7 @@ pub fn observe(world: &mut World, sources: &Sources, namespace: &str, seen: &mut
     let sites: Vec<Arc<Site>> = sources.sites.all();
     let matching = facts::matching(&world.spec, sites.iter().map(AsRef::as_ref));
     let told: BTreeMap<SiteId, Facts> =
-        matching.iter().filter_map(|(id, _)| Some((id.clone(), sources.facts(id)?))).collect();
+        matching.iter().filter_map(|(id, _)| Some((id.clone(), sources.facts(id.as_str())?))).collect();
     if world.view.is_none() {
         let fixed = facts::fixed(&world.spec, told.values());
         world.setup.elements = fixed.elements;
@@ -35,40 +36,55 @@ pub fn observe(world: &mut World, sources: &Sources, namespace: &str, seen: &mut
         world.setup.data = fixed.data.unwrap_or(world.setup.data);
     }
     let data = world.view.as_ref().map_or(world.setup.data, |v| v.genesis().data);
-    seen.labels.clear();
-    for (id, site) in matching {
-        let Candidate { refusal, labels } = facts::candidate(
-            site,
-            told.get(&id),
-            &world.spec,
-            namespace,
-            Some(data).filter(|d| *d != coalition_protocol::Digest::ZERO),
-        );
+    let data = Some(data).filter(|d| *d != Digest::ZERO);
+    let candidates: BTreeMap<SiteId, Candidate> = matching
+        .into_iter()
+        .map(|(id, site)| {
+            let candidate = facts::candidate(site, told.get(&id), &world.spec, namespace, data);
+            (id, candidate)
+        })
+        .collect();
+    for id in candidates.keys() {
         world.add_site(id.clone(), now);
-        if let Some(s) = world.sites.get_mut(&id) {
-            s.refusal = refusal;
-        }
-        seen.labels.insert(id, labels);
     }
+    // One that is not selected any more takes no new part; what it has, it keeps.
+    let was_member = |id: &SiteId| world.view.as_ref().is_some_and(|v| v.members().contains_key(id));
+    let unselected: Vec<SiteId> =
+        world.sites.keys().filter(|id| !candidates.contains_key(*id) && !was_member(id)).cloned().collect();
+    for id in unselected {
+        world.sites.remove(&id);
+    }
+    seen.labels = candidates.iter().map(|(id, c)| (id.clone(), c.labels.clone())).collect();
     for id in world.sites.keys().cloned().collect::<Vec<_>>() {
-        if let Some(report) = sources.report(&id, world.run()) {
-            let message = report.spec.run.clone();
-            if let Some(message) = message
-                && seen.reports.insert(id.clone(), message.counter) != Some(message.counter)
-            {
-                let received = world.report(message, sources.heard(&id).unwrap_or(now));
-                tracing::debug!(site = %id, ?received, "report");
-            }
-        }
-        if let Some(at) = sources.heard(&id)
-            && world.sites.get(&id).is_some_and(|s| s.contact.is_none_or(|c| c < at))
-        {
-            world.heard(&id, at);
+        report(world, sources, &id, seen, now);
+        let refusal = match candidates.get(&id) {
+            Some(c) => c.refusal.clone(),
+            None => Some("spec.sites.selector does not match it any more".to_owned()),
+        };
+        if let Some(site) = world.sites.get_mut(&id) {
+            site.refusal = refusal.or_else(|| seen.hindered.get(&id).cloned().flatten());
         }
     }
 }
 
-/// True if this is the report of what a site has, not of a run.
-pub fn is_of_site(report: &SiteReport) -> bool {
-    report.metadata.name.as_deref() == Some(SITE)
+/// What one site answered since the last pass, and when it was heard of.
+fn report(world: &mut World, sources: &Sources, id: &SiteId, seen: &mut Seen, now: Millis) {
+    let heard = sources.heard(id.as_str());
+    let message = sources.report(id, world.run()).and_then(|r| r.spec.run.clone());
+    if let Some(message) = message {
+        let mark = (message.incarnation.0, message.counter);
+        if seen.reports.insert(id.clone(), mark) != Some(mark) {
+            let received = world.report(message, heard.unwrap_or(now));
+            tracing::debug!(site = %id, counter = mark.1, ?received, "report");
+            if matches!(received, Received::Newest | Received::StaleFence) {
+                let refusal = world.sites.get(id).and_then(|s| s.refusal.clone());
+                seen.hindered.insert(id.clone(), refusal);
+            }
+        }
+    }
+    if let Some(at) = heard
+        && world.sites.get(id).is_some_and(|s| s.contact.is_none_or(|c| c < at))
+    {
+        world.heard(id, at);
+    }
 }

@@ -71,7 +71,9 @@ fn differs(a: &TrainingRunStatus, b: &TrainingRunStatus) -> bool {
     };
     conditions(a) != conditions(b)
         || sites(a) != sites(b)
-        || a.history != b.history
+        || a.history.is_some() != b.history.is_some()
+        || a.progress.as_ref().map(|p| p.round) != b.progress.as_ref().map(|p| p.round)
+        || a.restarts != b.restarts
         || a.checkpoint.as_ref().map(|c| &c.name) != b.checkpoint.as_ref().map(|c| &c.name)
         || a.observed_generation != b.observed_generation
 }

@@ -1,86 +1,23 @@
 //! What the hub role watches, shared by all runs: one watch a kind, each with its own pauses. Must not know what a run does with
 //! what it finds.
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use coalition_crds::names::{RUN_LABEL, SITE_LABEL, site_namespace};
+use coalition_crds::names::{SITE_LABEL, site_namespace};
 use coalition_crds::site::{Facts, Site};
 use coalition_crds::site_report::{SITE, SiteReport};
-use coalition_crds::{CheckpointPolicy, TrainingRun};
+use coalition_crds::{Checkpoint, CheckpointPolicy, SiteRun, TrainingRun};
+use coalition_kit::metrics::Metrics;
+use coalition_kit::watch::{News, Watched};
 use coalition_planner::Millis;
 use coalition_protocol::{RunId, SiteId};
 use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::ObjectMeta;
 use kube::runtime::watcher::Config;
-use kube::{Api, Client, Resource as _};
-use tokio::sync::Notify;
+use kube::{Api, Client};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use coalition_kit::watch::Watched;
-
-/// Who is woken by what: a run by its own objects, all runs by a site's.
-#[derive(Debug, Default)]
-pub struct Wake {
-    runs: Mutex<BTreeMap<String, Arc<Notify>>>,
-    /// A TrainingRun came, changed or went.
-    pub list: Notify,
-}
-
-impl Wake {
-    /// The bell of one run, by its identity or by `namespace/name` of its object.
-    pub fn of(&self, key: &str) -> Arc<Notify> {
-        self.locked(|runs| runs.entry(key.to_owned()).or_default().clone())
-    }
-
-    fn run(&self, key: &str) {
-        self.locked(|runs| runs.get(key).map(|n| n.notify_one()));
-    }
-
-    fn all(&self) {
-        self.locked(|runs| runs.values().for_each(|n| n.notify_one()));
-    }
-
-    fn locked<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Arc<Notify>>) -> T) -> T {
-        f(&mut self.runs.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// When sites were heard of, on this hub's clock.
-#[derive(Debug)]
-pub struct Heard {
-    origin: Instant,
-    at: Mutex<BTreeMap<String, (String, Millis)>>,
-}
-
-impl Heard {
-    fn new() -> Self {
-        Self { origin: Instant::now(), at: Mutex::default() }
-    }
-
-    /// This hub's clock.
-    pub fn now(&self) -> Millis {
-        Millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-
-    /// The instant of `at` for timers.
-    pub fn instant(&self, at: Millis) -> Instant {
-        self.origin + std::time::Duration::from_millis(at.0)
-    }
-
-    /// An object of a site was seen; one that was seen before in this version says nothing new.
-    fn see(&self, namespace: &str, kind: &str, version: &str) {
-        let mut all = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        let mark = format!("{kind} {version}");
-        let entry = all.entry(namespace.to_owned()).or_insert_with(|| (String::new(), Millis(0)));
-        if entry.0 != mark {
-            *entry = (mark, self.now());
-        }
-    }
-
-    fn of(&self, namespace: &str) -> Option<Millis> {
-        self.at.lock().unwrap_or_else(PoisonError::into_inner).get(namespace).map(|(_, at)| *at)
-    }
-}
+use crate::heard::Heard;
+use crate::wake::{Wake, key};
 
 /// The watches.
 #[derive(Debug)]
@@ -89,77 +26,119 @@ pub struct Sources {
     pub runs: Watched<TrainingRun>,
     /// When they want state saved and kept.
     pub policies: Watched<CheckpointPolicy>,
+    /// What is kept.
+    pub checkpoints: Watched<Checkpoint>,
     /// Who may take part.
     pub sites: Watched<Site>,
+    /// What sites were asked.
+    pub asked: Watched<SiteRun>,
     reports: Watched<SiteReport>,
     leases: Watched<Lease>,
     /// Who is woken.
     pub wake: Arc<Wake>,
     /// When sites were heard of.
-    pub clock: Arc<Heard>,
+    pub heard: Arc<Heard>,
+}
+
+fn text(field: Option<&String>) -> &str {
+    field.map_or("", String::as_str)
+}
+
+fn see(heard: &Heard, wake: &Wake, kind: &str, meta: &ObjectMeta, news: News) {
+    let object = format!("{kind}/{}", text(meta.name.as_ref()));
+    if heard.see(text(meta.namespace.as_ref()), &object, text(meta.resource_version.as_ref()), news) {
+        // Who waits for sites to come did not count on this one.
+        wake.all();
+        wake.sites.notify_one();
+    }
 }
 
 impl Sources {
-    /// Starts all watches.
-    pub fn start(client: &Client, tasks: &mut JoinSet<()>) -> Self {
-        let (wake, clock) = (Arc::new(Wake::default()), Arc::new(Heard::new()));
-        let any = Config::default;
+    /// Starts all watches as tasks of `tasks`.
+    pub fn start(client: &Client, metrics: &Metrics, tasks: &mut JoinSet<()>) -> Self {
+        let (wake, heard) = (Arc::new(Wake::default()), Arc::new(Heard::default()));
+        let (all, m) = (Config::default, Some(metrics));
         let w = wake.clone();
-        let runs = Watched::start(tasks, "TrainingRun", Api::all(client.clone()), any(), move |r: &TrainingRun| {
+        let runs = move |r: &TrainingRun, _| {
             w.list.notify_one();
+            w.strays.notify_one();
             w.run(&key(r.metadata.namespace.as_deref(), r.metadata.name.as_deref()));
-        });
+        };
+        let runs = Watched::start_telling(tasks, "TrainingRun", m, Api::all(client.clone()), all(), runs);
         let w = wake.clone();
-        let policies =
-            Watched::start(tasks, "CheckpointPolicy", Api::all(client.clone()), any(), move |_: &CheckpointPolicy| {
-                w.all()
-            });
+        let policies = move |_: &CheckpointPolicy, _| w.all();
+        let policies = Watched::start_telling(tasks, "CheckpointPolicy", m, Api::all(client.clone()), all(), policies);
         let w = wake.clone();
-        let sites = Watched::start(tasks, "Site", Api::all(client.clone()), any(), move |_: &Site| w.all());
-        let (w, c) = (wake.clone(), clock.clone());
-        let reports = Watched::start(tasks, "SiteReport", Api::all(client.clone()), any(), move |r: &SiteReport| {
-            let meta = r.meta();
-            c.see(
-                meta.namespace.as_deref().unwrap_or_default(),
-                meta.name.as_deref().unwrap_or_default(),
-                meta.resource_version.as_deref().unwrap_or_default(),
-            );
-            match meta.labels.as_ref().and_then(|l| l.get(RUN_LABEL)) {
-                Some(run) => w.run(run),
-                None => w.all(),
+        let checkpoints = move |c: &Checkpoint, _| {
+            if !w.run(&c.spec.run_id) {
+                w.strays.notify_one();
             }
-        });
-        let c = clock.clone();
+        };
+        let checkpoints = Watched::start_telling(tasks, "Checkpoint", m, Api::all(client.clone()), all(), checkpoints);
+        let w = wake.clone();
+        let sites = move |_: &Site, _| {
+            w.all();
+            w.sites.notify_one();
+            w.strays.notify_one();
+        };
+        let sites = Watched::start_telling(tasks, "Site", m, Api::all(client.clone()), all(), sites);
+        let w = wake.clone();
+        let asked = move |r: &SiteRun, news| {
+            // Its own writes wake no run; what somebody else removed is written again.
+            if news == News::Gone {
+                w.run(text(r.metadata.name.as_ref()));
+            }
+            w.strays.notify_one();
+            w.sites.notify_one();
+        };
+        let asked = Watched::start_telling(tasks, "SiteRun", m, Api::all(client.clone()), all(), asked);
+        let (w, h) = (wake.clone(), heard.clone());
+        let reports = move |r: &SiteReport, news| {
+            see(&h, &w, "report", &r.metadata, news);
+            let name = text(r.metadata.name.as_ref());
+            if name == SITE {
+                w.all();
+                w.sites.notify_one();
+            } else if !w.run(name) {
+                w.strays.notify_one();
+            }
+        };
+        let reports = Watched::start_telling(tasks, "SiteReport", m, Api::all(client.clone()), all(), reports);
+        let (w, h) = (wake.clone(), heard.clone());
         // A renewal wakes nobody: who waits for a site has a deadline of its own.
-        let leases = Watched::start(
-            tasks,
-            "Lease",
-            Api::all(client.clone()),
-            Config::default().labels(SITE_LABEL),
-            move |l: &Lease| {
-                let meta = l.meta();
-                c.see(
-                    meta.namespace.as_deref().unwrap_or_default(),
-                    "lease",
-                    meta.resource_version.as_deref().unwrap_or_default(),
-                );
-            },
-        );
-        Self { runs, policies, sites, reports, leases, wake, clock }
+        let leases = move |l: &Lease, news| see(&h, &w, "lease", &l.metadata, news);
+        let of_sites = Config::default().labels(SITE_LABEL);
+        let leases = Watched::start_telling(tasks, "Lease", m, Api::all(client.clone()), of_sites, leases);
+        Self { runs, policies, checkpoints, sites, asked, reports, leases, wake, heard }
     }
 
     /// True once every object of every kind was seen.
     pub fn is_ready(&self) -> bool {
         self.runs.is_ready()
             && self.policies.is_ready()
+            && self.checkpoints.is_ready()
             && self.sites.is_ready()
+            && self.asked.is_ready()
             && self.reports.is_ready()
             && self.leases.is_ready()
     }
 
+    /// Ends once every object of every kind was seen.
+    pub async fn ready(&self) {
+        tokio::join!(
+            self.runs.ready(),
+            self.policies.ready(),
+            self.checkpoints.ready(),
+            self.sites.ready(),
+            self.asked.ready(),
+            self.reports.ready(),
+            self.leases.ready(),
+        );
+    }
+
     /// What a site says that it has.
-    pub fn facts(&self, site: &SiteId) -> Option<Facts> {
-        let report = self.reports.get(Some(&site_namespace(site.as_str())), SITE)?;
+    pub fn facts(&self, site: &str) -> Option<Facts> {
+        let report = self.reports.get(Some(&site_namespace(site)), SITE)?;
         report.spec.site.as_ref().map(|s| s.facts.clone())
     }
 
@@ -168,13 +147,13 @@ impl Sources {
         self.reports.get(Some(&site_namespace(site.as_str())), run.as_str())
     }
 
-    /// When a site was heard of last.
-    pub fn heard(&self, site: &SiteId) -> Option<Millis> {
-        self.clock.of(&site_namespace(site.as_str()))
+    /// All that was asked for one run.
+    pub fn asked_for(&self, run: &RunId) -> Vec<Arc<SiteRun>> {
+        self.asked.all().into_iter().filter(|r| r.metadata.name.as_deref() == Some(run.as_str())).collect()
     }
-}
 
-/// How a TrainingRun's bell is named.
-pub fn key(namespace: Option<&str>, name: Option<&str>) -> String {
-    format!("{}/{}", namespace.unwrap_or_default(), name.unwrap_or_default())
+    /// When a site was heard of last.
+    pub fn heard(&self, site: &str) -> Option<Millis> {
+        self.heard.of(&site_namespace(site))
+    }
 }

@@ -1,4 +1,8 @@
-//! What every role of the operator stands on: one watch a kind ([`watch`]), one Lease a role ([`lease`]). Must never learn what
-//! a run, a site or a gang is.
+//! What every role of the operator stands on: one watch a kind ([`watch`]), one Lease a role ([`lease`], [`role`]), truthful
+//! probes ([`health`]), counted requests ([`client`], [`metrics`]). Must never learn what a run, a site or a gang is.
+pub mod client;
+pub mod health;
 pub mod lease;
+pub mod metrics;
+pub mod role;
 pub mod watch;

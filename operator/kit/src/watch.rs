@@ -13,6 +13,19 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
+use crate::metrics::{Kind, Metrics, Name};
+
+/// What a watch says of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It stands in the list that a watch begins with, or begins again with: it may be as it was.
+    Listed,
+    /// It came or changed just now.
+    Changed,
+    /// It was deleted.
+    Gone,
+}
+
 /// The newest of every object of one kind, and whether they were all seen once.
 #[derive(Clone)]
 pub struct Watched<K>
@@ -46,30 +59,51 @@ where
         config: watcher::Config,
         changed: impl Fn(&K) + Send + 'static,
     ) -> Self {
+        Self::start_telling(tasks, kind, None, api, config, move |object, _| changed(object))
+    }
+
+    /// The same; `changed` is told too what became of the object, and `metrics` whether the watch works.
+    pub fn start_telling(
+        tasks: &mut JoinSet<()>,
+        kind: &'static str,
+        metrics: Option<&Metrics>,
+        api: Api<K>,
+        config: watcher::Config,
+        changed: impl Fn(&K, News) + Send + 'static,
+    ) -> Self {
         let (reader, writer) = store();
         let ready = Arc::new(AtomicBool::new(false));
         let is_ready = ready.clone();
+        let works = metrics.map(|m| m.watches.get_or_create_owned(&Kind { kind: Name(kind) }));
         tasks.spawn(async move {
-            let events = watcher(api, config).default_backoff().reflect(writer);
-            let mut events = std::pin::pin!(events);
+            // Who wrote which field says nothing to a reader, and is half of many objects.
+            let lean = watcher(api, config).default_backoff().modify(|o| o.meta_mut().managed_fields = None);
+            let mut events = std::pin::pin!(lean.reflect(writer));
+            let set = |value| works.as_ref().map(|w| w.set(value));
+            set(0);
             // Said once when it breaks and once when it works again, not with every attempt.
             let mut broken = false;
             while let Some(event) = events.next().await {
                 match event {
-                    Ok(watcher::Event::Apply(o) | watcher::Event::Delete(o) | watcher::Event::InitApply(o)) => {
-                        changed(&o);
+                    Ok(watcher::Event::Apply(o)) => changed(&o, News::Changed),
+                    Ok(watcher::Event::InitApply(o)) => changed(&o, News::Listed),
+                    Ok(watcher::Event::Delete(o)) => changed(&o, News::Gone),
+                    Ok(watcher::Event::InitDone) => {
+                        is_ready.store(true, Ordering::Release);
+                        set(1);
                     }
-                    Ok(watcher::Event::InitDone) => is_ready.store(true, Ordering::Release),
                     Ok(watcher::Event::Init) => {}
                     Err(e) => {
                         if !std::mem::replace(&mut broken, true) {
                             tracing::warn!(kind, error = %e, "the watch broke; it is tried again");
+                            set(0);
                         }
                         continue;
                     }
                 }
                 if std::mem::take(&mut broken) {
                     tracing::info!(kind, "the watch works again");
+                    set(i64::from(is_ready.load(Ordering::Acquire)));
                 }
             }
         });
@@ -79,6 +113,13 @@ where
     /// True once every object was seen.
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    /// Ends once every object was seen. Of a watch that will not come any more there is nothing to wait for.
+    pub async fn ready(&self) {
+        if self.store.wait_until_ready().await.is_err() {
+            tracing::debug!("a watch ended before it saw anything");
+        }
     }
 
     /// One object.

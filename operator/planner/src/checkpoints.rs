@@ -1,6 +1,7 @@
 //! Run checkpoints (D20, D21, D28): which are consistent, which are kept, which are wanted.
 use std::collections::{BTreeMap, BTreeSet};
 
+use coalition_protocol::messages::bounds;
 use coalition_protocol::{Digest, Round, Seq, SiteId};
 
 use crate::standing::Standing;
@@ -50,9 +51,22 @@ pub fn of(s: &Standing<'_>, seq: Seq) -> Option<(Round, u64)> {
     s.view.mark(seq).map(|m| (m.round, m.tokens))
 }
 
-/// Commits whose checkpoints stay: the newest consistent one, the last so many of what is stored (`retention.last`), what
-/// each site starts from (its newest), and whatever is newer than all of those.
+/// Commits whose checkpoints stay: those the rules want, and those that something outside the history names. Of what is named
+/// the newest, as far as a message holds them.
 pub fn keep(s: &Standing<'_>) -> Vec<Seq> {
+    let mut keep = wanted(s);
+    for seq in s.world.named.iter().rev() {
+        if keep.len() >= bounds::KEPT {
+            break;
+        }
+        keep.insert(*seq);
+    }
+    keep.into_iter().collect()
+}
+
+/// Commits whose checkpoints the rules want: the newest consistent one, the last so many of what is stored
+/// (`retention.last`), what each site starts from (its newest), and whatever is newer than all of those.
+pub fn wanted(s: &Standing<'_>) -> BTreeSet<Seq> {
     let stored = stored(s);
     let mut keep: BTreeSet<Seq> = BTreeSet::new();
     keep.extend(consistent(s).map(|(seq, ..)| seq));
@@ -63,7 +77,7 @@ pub fn keep(s: &Standing<'_>) -> Vec<Seq> {
     }
     // The two newest commits are what sites are writing or starting from right now.
     keep.extend(s.view.commits().rev().take(2).map(|(seq, ..)| seq));
-    keep.into_iter().collect()
+    keep
 }
 
 /// Commits for which a checkpoint is wanted beyond the rule: the newest one, when the run is to stop.

@@ -1,7 +1,7 @@
 //! What the hub knows when it decides: the request, the history, and of every site what was last heard and when.
 //!
 //! Everything remote is present, or unknown since an instant. Unknown is never taken for gone.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coalition_protocol::history::View;
 use coalition_protocol::messages::{SiteReport, SiteRun};
@@ -92,6 +92,8 @@ pub struct World {
     pub view: Option<View>,
     /// Sites that exist and match the run's selector.
     pub sites: BTreeMap<SiteId, Site>,
+    /// Run checkpoints that something outside the history names, such as a Checkpoint object: their bytes stay.
+    pub named: BTreeSet<Seq>,
     /// The leader.
     pub leader: Leader,
     /// What follows from earlier observations.
@@ -103,7 +105,8 @@ impl World {
     pub fn new(setup: Setup, spec: RunSpec, view: Option<View>, nonce: impl Into<String>, now: Millis) -> Self {
         let leader = Leader { nonce: nonce.into(), since: now, noted: None };
         let memory = Memory::default();
-        let mut world = Self { setup, spec, suspend: false, began: now, view, sites: BTreeMap::new(), leader, memory };
+        let (sites, named) = (BTreeMap::new(), BTreeSet::new());
+        let mut world = Self { setup, spec, suspend: false, began: now, view, sites, named, leader, memory };
         // Members are there to be heard of even if nobody names them again.
         let members: Vec<SiteId> = world.view.iter().flat_map(|v| v.members().keys().cloned()).collect();
         for site in members {

@@ -3,14 +3,13 @@ use std::sync::Arc;
 
 use coalition_crds::names::site_namespace;
 use coalition_crds::{SiteReport, SiteRun};
-use coalition_kit::lease::Until;
 use coalition_store::Store;
 use kube::{Api, Client};
-use tokio::sync::watch;
 
 use crate::events::Events;
 use crate::gateway::Hosted;
 use crate::gateway::keys::Keys;
+use crate::leading::Leading;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::sources::Sources;
@@ -37,8 +36,8 @@ pub struct Context {
     pub keys: Arc<Keys>,
     /// Gateways that answer in this process.
     pub hosted: Arc<Hosted>,
-    /// Until when this replica leads.
-    pub leads: watch::Receiver<Until>,
+    /// Whether this replica leads.
+    pub leads: Leading,
     /// Events for people.
     pub events: Events,
     /// Numbers for machines.

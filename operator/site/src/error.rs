@@ -29,20 +29,15 @@ pub enum SiteError {
     /// The store of the settings cannot be opened.
     #[error("the site's store: {0}; correct `store` in the site's settings")]
     Store(#[from] coalition_store::StoreError),
-    /// The token that couriers share cannot be read.
-    #[error("exchange.tokenFile {path}: {error}")]
+    /// The token that couriers share is not there.
+    #[error("exchange.tokenSecretName is set, and {variable} is not: hand the Secret's token to this process by it")]
     ExchangeToken {
-        /// The file.
-        path: String,
-        /// Why not.
-        error: std::io::Error,
+        /// The environment variable.
+        variable: &'static str,
     },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(String),
-    /// The client of this cluster cannot be made.
-    #[error("this cluster's API server: {0}")]
-    Client(Box<kube::Error>),
     /// Requests cannot be passed on to the leader.
     #[error("no HTTP client: {0}")]
     Http(String),

@@ -5,16 +5,15 @@ use std::time::Duration;
 
 use coalition_crds::gang::{Gang, GangSpec, GangStatus};
 use coalition_gateway::GangState;
-use coalition_kit::lease::Until;
 use coalition_protocol::Incarnation;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::formation::{self, Damaged};
+use crate::leading::Leading;
 use crate::{names, render};
 
 /// Key of the token in its Secret.
@@ -75,7 +74,7 @@ pub struct GangObject {
     api: Api<Gang>,
     secrets: Api<Secret>,
     name: String,
-    leads: watch::Receiver<Until>,
+    leads: Leading,
     seen: Mutex<Arc<Gang>>,
     writing: tokio::sync::Mutex<()>,
 }
@@ -86,7 +85,7 @@ impl GangObject {
         client: &Client,
         namespace: &str,
         name: &str,
-        leads: watch::Receiver<Until>,
+        leads: Leading,
     ) -> Result<(Self, GangState), GangError> {
         let (api, secrets) = (Api::namespaced(client.clone(), namespace), Api::namespaced(client.clone(), namespace));
         let api: Api<Gang> = api;
@@ -114,7 +113,7 @@ impl GangObject {
 
     /// True while this replica leads: what it writes counts.
     pub fn leads(&self) -> bool {
-        self.leads.borrow().is_some_and(|until| Instant::now() < until)
+        self.leads.is_so()
     }
 
     fn check_leads(&self) -> Result<(), GangError> {

@@ -1,7 +1,7 @@
 //! The site role: what the hub asks becomes gangs of pods, what they do becomes reports.
 //!
-//! [`run`] is all of it for one replica. Watches, gateway and exchange run in every one; what writes runs in the one that holds
-//! the role's Lease. What a gang's pods shall be is decided by `coalition_planner::gang`, what forms the gang by
+//! [`Site`] is all of it for one replica. Watches, gateway and exchange run in every one; what writes ([`Site::lead`]) runs in the
+//! one that holds the role's Lease. What a gang's pods shall be is decided by `coalition_planner::gang`, what forms the gang by
 //! `coalition_gateway`, what is fetched and held by `coalition_courier`; here stands what connects these with two API servers
 //! and a store.
 //!
@@ -24,6 +24,7 @@ pub mod gateway;
 pub mod history;
 pub mod hub;
 mod leader;
+mod leading;
 pub mod metrics;
 pub mod names;
 pub mod render;
@@ -37,7 +38,7 @@ mod sources;
 
 pub use error::SiteError;
 pub use hub::Access;
-pub use role::{Health, Options, run};
+pub use role::{Options, Site};
 
 /// 32 random bytes, hexadecimal.
 pub(crate) fn random_hex() -> Result<String, SiteError> {

@@ -1,14 +1,15 @@
-//! Numbers of the site role for machines. Must not be read by anything that decides.
+//! Figures of the site role for machines; passes and writes are counted with every role's. Must not be read by anything that
+//! decides.
+use std::sync::Arc;
 use std::time::Duration;
 
+use coalition_kit::metrics::{Metrics as Shared, Name};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
 
-/// A gang.
+/// A gang. Its label comes from an object, and goes when that does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfGang {
     gang: String,
@@ -17,41 +18,35 @@ struct OfGang {
 /// Why a pod ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Why {
-    reason: String,
+    reason: Name,
 }
 
-/// Upper bounds of a pass's seconds: from one that found nothing to one that made a thousand pods.
-const PASS_SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0];
-
-/// The numbers.
+/// The figures.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    passes: Histogram,
+    shared: Arc<Shared>,
     running: Family<OfGang, Gauge>,
     created: Counter,
     ended: Family<Why, Counter>,
 }
 
 impl Metrics {
-    /// Numbers that `registry` shows.
-    pub fn new(registry: &mut Registry) -> Self {
-        let this = Self {
-            passes: Histogram::new(PASS_SECONDS),
-            running: Family::default(),
-            created: Counter::default(),
-            ended: Family::default(),
-        };
-        let r = registry.sub_registry_with_prefix("coalition_site");
-        r.register("pass_seconds", "Seconds that a pass over one gang took", this.passes.clone());
-        r.register("pods_running", "Workers' pods that run, by gang", this.running.clone());
-        r.register("pods_created", "Workers' pods made", this.created.clone());
-        r.register("pods_ended", "Workers' pods that ended whole, by reason", this.ended.clone());
-        this
+    /// Figures that are shown with those of all roles.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let (running, created, ended) = (Family::default(), Counter::default(), Family::default());
+        shared.register("gang_pods_running", "Workers' pods that run", running.clone());
+        shared.register("gang_pods_created", "Workers' pods made", created.clone());
+        shared.register("gang_pods_ended", "Workers' pods that ended whole, by reason", ended.clone());
+        Self { shared, running, created, ended }
     }
 
     /// A pass over a gang ended.
-    pub fn pass(&self, gang: &str, took: Duration, running: usize) {
-        self.passes.observe(took.as_secs_f64());
+    pub fn pass(&self, took: Duration, failed: Option<&'static str>) {
+        self.shared.passed("Gang", took, failed);
+    }
+
+    /// So many pods of a gang run.
+    pub fn running(&self, gang: &str, running: usize) {
         let gauge = self.running.get_or_create(&OfGang { gang: gang.to_owned() });
         gauge.set(i64::try_from(running).unwrap_or(i64::MAX));
     }
@@ -67,7 +62,7 @@ impl Metrics {
     }
 
     /// A pod ended whole.
-    pub fn ended(&self, reason: &str) {
-        self.ended.get_or_create(&Why { reason: reason.to_owned() }).inc();
+    pub fn ended(&self, reason: &'static str) {
+        self.ended.get_or_create(&Why { reason: Name(reason) }).inc();
     }
 }

@@ -1,32 +1,32 @@
-//! The role as a whole: listeners, watches and the Lease of one replica, and what starts and ends with leading. Must not know what
-//! a leader does.
-use std::net::{IpAddr, SocketAddr};
+//! The role as a whole: listeners and watches of one replica, and what it does while it leads. Must not know how the Lease is kept.
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use coalition_kit::lease::{self, Lock, Timing, Until};
-use coalition_store::{Location, Store};
-use kube::{Client, Config};
-use prometheus_client::registry::Registry;
+use coalition_kit::metrics::Metrics as Figures;
+use coalition_kit::role::Process;
+use coalition_store::{Location, Store, StoreError};
+use kube::Config;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
 
 use crate::context::Context;
 use crate::events::Events;
 use crate::exchange::{self, Exchange};
 use crate::gateway::keys::Keys;
-use crate::gateway::{Forward, Host, Hosted, identity};
+use crate::gateway::{Forward, Host, Hosted};
 use crate::hub::{self, Access};
+use crate::leading::Leading;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::sources::Sources;
 use crate::{SiteError, facts, leader, names, random_hex};
 
-/// Name of the role's Lease.
-const LEASE: &str = "coalition-site";
+/// Name of the role, and so of its Lease: `coalition-site`.
+pub const ROLE: &str = "site";
+/// Environment variable with the token that couriers of the coalition share.
+const EXCHANGE_TOKEN: &str = "COALITION_EXCHANGE_TOKEN";
 
 /// How one replica runs.
 #[derive(Clone, Debug)]
@@ -35,14 +35,8 @@ pub struct Options {
     pub settings: PathBuf,
     /// How the hub is reached.
     pub hub: Access,
-    /// This cluster's API server.
+    /// This cluster's API server: where hub and site are one, the address that the site's own credential is shown to.
     pub cluster: Config,
-    /// The operator's own namespace.
-    pub namespace: String,
-    /// This pod's name.
-    pub pod: String,
-    /// This pod's address.
-    pub ip: IpAddr,
     /// Where the gateway listens; its port is the same in every replica.
     pub gateway: SocketAddr,
     /// Where the exchange listens, if the settings have one.
@@ -51,113 +45,92 @@ pub struct Options {
     pub version: String,
 }
 
-/// What the role waits for, for readiness.
-#[derive(Clone, Debug, Default)]
-pub struct Health(Arc<OnceLock<Arc<Sources>>>);
+/// The site role of one replica. Dropping it ends its watches and listeners.
+pub struct Site {
+    ctx: Arc<Context>,
+    _tasks: Mutex<JoinSet<()>>,
+}
 
-impl Health {
-    /// What was not seen yet; none if the role can do its work, leading or not.
-    pub fn waiting(&self) -> Option<&'static str> {
-        match self.0.get() {
-            Some(sources) => sources.waiting(),
-            None => Some("settings, store and hub's credential"),
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("name", &self.ctx.settings.name).finish_non_exhaustive()
+    }
+}
+
+impl Site {
+    /// Reads the settings and starts what every replica runs. Nothing is written before [`Site::lead`].
+    pub async fn start(options: Options, process: &Process) -> Result<Self, SiteError> {
+        let settings = Settings::read(&options.settings)?;
+        let local = process.client.clone();
+        let figures: &Figures = &process.metrics;
+        let store = Store::open(&location(&settings.store.url, &settings)?)?;
+        let mut tasks = JoinSet::new();
+        let hub = hub::client(&options.hub, &options.cluster, &local, &settings.name, &mut tasks).await?;
+        let hub = coalition_kit::client::counted(&hub, figures);
+        let sources = Arc::new(Sources::start(&local, &hub, &settings, figures, &mut tasks));
+
+        let (leads, hosted) = (Leading::default(), Arc::new(Hosted::default()));
+        let lease = format!("coalition-{ROLE}");
+        let port = options.gateway.port();
+        let forward = Forward::new(local.clone(), &process.namespace, &lease, &process.identity, port)?;
+        let host = Host { hosted: hosted.clone(), leads: leads.clone(), forward, sources: sources.clone() };
+        serve(&mut tasks, "the gateway", options.gateway, crate::gateway::service(Arc::new(host))).await?;
+        let token = exchange_token(&settings)?;
+        if let Some(token) = token.clone().filter(|_| settings.exchange.endpoint.is_some()) {
+            let served = Exchange { store: store.clone(), sources: sources.clone(), token };
+            serve(&mut tasks, "the exchange", options.exchange, exchange::service(Arc::new(served))).await?;
         }
+        let service = format!("http://{}.{}.svc:{port}", names::GATEWAY_SERVICE, process.namespace);
+        let ctx = Arc::new(Context {
+            gateway_url: settings.gateway.url.clone().unwrap_or(service),
+            exchange: settings.exchange.endpoint.clone(),
+            exchange_token: token.map_or_else(random_hex, Ok)?,
+            events: Events::new(local.clone(), &process.identity),
+            keys: Arc::new(Keys::new(local.clone())),
+            metrics: Metrics::new(process.metrics.clone()),
+            me: process.identity.clone(),
+            version: options.version,
+            settings,
+            local,
+            hub,
+            sources,
+            store,
+            hosted,
+            leads,
+        });
+        Ok(Self { ctx, _tasks: Mutex::new(tasks) })
+    }
+
+    /// True once every object of this cluster was seen, leading or not. The hub is no part of it: a site goes on without one.
+    pub fn is_ready(&self) -> bool {
+        self.ctx.sources.waiting().is_none()
+    }
+
+    /// Does what the leading replica does, until it is dropped.
+    pub async fn lead(&self) {
+        let ctx = &self.ctx;
+        // Both are dropped with this future: from then on requests go to whoever leads.
+        let _term = ctx.leads.begin();
+        let _hosting = Hosting(ctx.hosted.clone());
+        tokio::join!(
+            leader::lead(ctx.clone()),
+            facts::tell(ctx.clone()),
+            hub::sign_of_life(ctx.hub.clone(), ctx.settings.name.clone(), ctx.me.clone()),
+        );
     }
 }
 
-/// Runs the role until `stop` becomes true; the Lease is given back then. Numbers go to `registry`, readiness to `health`.
-pub async fn run(
-    options: Options,
-    health: Health,
-    registry: &mut Registry,
-    stop: watch::Receiver<bool>,
-) -> Result<(), SiteError> {
-    let settings = Settings::read(&options.settings)?;
-    let metrics = Metrics::new(registry);
-    let local = Client::try_from(options.cluster.clone()).map_err(|e| SiteError::Client(Box::new(e)))?;
-    let store = open(&settings)?;
-    // Dropped at the end, and all that runs in it with it.
-    let mut tasks = JoinSet::new();
-    let hub = hub::client(&options.hub, &options.cluster, &local, &settings.name, &mut tasks).await?;
-    let sources = Arc::new(Sources::start(&local, &hub, &settings, &mut tasks));
-    let _ = health.0.set(sources.clone());
+/// Lets no gateway answer any more when it is dropped.
+struct Hosting(Arc<Hosted>);
 
-    let leads = Arc::new(watch::Sender::new(None));
-    let me = identity(&options.pod, options.ip);
-    let forward = Forward::new(local.clone(), &options.namespace, LEASE, &me, options.gateway.port())?;
-    let hosted = Arc::new(Hosted::default());
-    let host = Host { hosted: hosted.clone(), leads: leads.subscribe(), forward, sources: sources.clone() };
-    serve(&mut tasks, "the gateway", options.gateway, crate::gateway::service(Arc::new(host))).await?;
-    let token = exchange_token(&settings)?;
-    if let Some(token) = token.clone().filter(|_| settings.exchange.endpoint.is_some()) {
-        let served = Exchange { store: store.clone(), sources: sources.clone(), token };
-        serve(&mut tasks, "the exchange", options.exchange, exchange::service(Arc::new(served))).await?;
+impl Drop for Hosting {
+    fn drop(&mut self) {
+        self.0.clear();
     }
-
-    let port = options.gateway.port();
-    let service = format!("http://{}.{}.svc:{port}", names::GATEWAY_SERVICE, options.namespace);
-    let ctx = Arc::new(Context {
-        gateway_url: settings.gateway.url.clone().unwrap_or(service),
-        exchange: settings.exchange.endpoint.clone(),
-        exchange_token: token.map_or_else(random_hex, Ok)?,
-        events: Events::new(local.clone(), &options.pod),
-        keys: Arc::new(Keys::new(local.clone())),
-        leads: leads.subscribe(),
-        me: me.clone(),
-        version: options.version,
-        settings,
-        local: local.clone(),
-        hub,
-        sources,
-        store,
-        hosted,
-        metrics,
-    });
-    let lock = Lock { namespace: options.namespace, name: LEASE.to_owned(), me, timing: Timing::default() };
-    let following = follow(ctx, leads.subscribe());
-    tokio::select! {
-        () = lease::keep(local, lock, leads, stop) => Ok(()),
-        () = following => Ok(()),
-    }
-}
-
-/// Starts what a leader does whenever this replica leads, and ends it at the instant at which it no longer does.
-async fn follow(ctx: Arc<Context>, mut leads: watch::Receiver<Until>) {
-    loop {
-        let Ok(until) = leads.wait_for(|u| u.is_some_and(|at| Instant::now() < at)).await.map(|u| *u) else { return };
-        tracing::info!(?until, "this replica leads the site role");
-        {
-            let work = leading(ctx.clone());
-            let mut work = std::pin::pin!(work);
-            loop {
-                let until = *leads.borrow_and_update();
-                let Some(until) = until.filter(|at| Instant::now() < *at) else { break };
-                tokio::select! {
-                    () = &mut work => break,
-                    () = sleep_until(until) => {}
-                    changed = leads.changed() => if changed.is_err() { return },
-                }
-            }
-        }
-        ctx.hosted.clear();
-        tracing::warn!("this replica no longer leads the site role");
-    }
-}
-
-async fn leading(ctx: Arc<Context>) {
-    tokio::join!(
-        leader::lead(ctx.clone()),
-        facts::tell(ctx.clone()),
-        hub::sign_of_life(ctx.hub.clone(), ctx.settings.name.clone(), ctx.me.clone()),
-    );
-}
-
-fn open(settings: &Settings) -> Result<Store, SiteError> {
-    Ok(Store::open(&location(&settings.store.url, settings)?)?)
 }
 
 /// A place in the store of the settings, with its endpoint and region; credentials come from the environment.
-pub(crate) fn location(url: &str, settings: &Settings) -> Result<Location, coalition_store::StoreError> {
+pub(crate) fn location(url: &str, settings: &Settings) -> Result<Location, StoreError> {
     let mut place: Location = url.parse()?;
     if let Location::S3(s3) = &mut place {
         s3.endpoint.clone_from(&settings.store.endpoint);
@@ -168,13 +141,11 @@ pub(crate) fn location(url: &str, settings: &Settings) -> Result<Location, coali
 }
 
 fn exchange_token(settings: &Settings) -> Result<Option<String>, SiteError> {
-    let Some(path) = &settings.exchange.token_file else { return Ok(None) };
-    let unread = |error| SiteError::ExchangeToken { path: path.display().to_string(), error };
-    let token = std::fs::read_to_string(path).map_err(unread)?.trim().to_owned();
-    if token.is_empty() {
-        return Err(unread(std::io::Error::other("is empty")));
+    if settings.exchange.token_secret_name.is_none() {
+        return Ok(None);
     }
-    Ok(Some(token))
+    let token = std::env::var(EXCHANGE_TOKEN).ok().filter(|t| !t.is_empty());
+    token.map(Some).ok_or(SiteError::ExchangeToken { variable: EXCHANGE_TOKEN })
 }
 
 async fn serve(tasks: &mut JoinSet<()>, what: &'static str, at: SocketAddr, service: Router) -> Result<(), SiteError> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use coalition_crds::names::{RUN_LABEL, site_namespace};
 use coalition_crds::{Gang, SiteRun};
+use coalition_kit::metrics::Metrics;
 use coalition_kit::watch::Watched;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::watcher::Config;
@@ -61,22 +62,28 @@ pub struct Sources {
 
 impl Sources {
     /// Starts all watches.
-    pub fn start(local: &Client, hub: &Client, settings: &Settings, tasks: &mut JoinSet<()>) -> Self {
-        let bells = Arc::new(Bells::default());
+    pub fn start(
+        local: &Client,
+        hub: &Client,
+        settings: &Settings,
+        figures: &Metrics,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let (bells, figures) = (Arc::new(Bells::default()), Some(figures));
         let namespaces: BTreeSet<String> = settings.site_namespaces();
         let ours = || Config::default().labels(RUN_LABEL);
         let (mut gangs, mut pods) = (BTreeMap::new(), BTreeMap::new());
         for namespace in namespaces {
             let b = bells.clone();
             let api: Api<Gang> = Api::namespaced(local.clone(), &namespace);
-            let watched = Watched::start(tasks, "Gang", api, ours(), move |g: &Gang| {
+            let watched = Watched::start_telling(tasks, "Gang", figures, api, ours(), move |g: &Gang, _| {
                 b.list.notify_one();
                 b.ring(g.meta().name.as_deref().unwrap_or_default());
             });
             gangs.insert(namespace.clone(), watched);
             let b = bells.clone();
             let api: Api<Pod> = Api::namespaced(local.clone(), &namespace);
-            let watched = Watched::start(tasks, "Pod", api, ours(), move |p: &Pod| {
+            let watched = Watched::start_telling(tasks, "Pod", figures, api, ours(), move |p: &Pod, _| {
                 if let Some(run) = p.meta().labels.as_ref().and_then(|l| l.get(RUN_LABEL)) {
                     b.ring(run);
                 }
@@ -84,11 +91,22 @@ impl Sources {
             pods.insert(namespace, watched);
         }
         let b = bells.clone();
-        let nodes =
-            Watched::start(tasks, "Node", Api::all(local.clone()), Config::default(), move |_: &Node| b.ring_all());
+        let nodes = Watched::start_telling(
+            tasks,
+            "Node",
+            figures,
+            Api::all(local.clone()),
+            Config::default(),
+            move |_: &Node, _| {
+                b.ring_all();
+            },
+        );
         let b = bells.clone();
         let api: Api<SiteRun> = Api::namespaced(hub.clone(), &site_namespace(settings.name.as_str()));
-        let asked = Watched::start(tasks, "SiteRun", api, Config::default(), move |_: &SiteRun| b.list.notify_one());
+        let asked = Watched::start_telling(tasks, "SiteRun", figures, api, Config::default(), move |r: &SiteRun, _| {
+            b.list.notify_one();
+            b.ring(r.meta().name.as_deref().unwrap_or_default());
+        });
         Self { gangs, pods, nodes, asked, bells }
     }
 

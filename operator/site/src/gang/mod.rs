@@ -55,6 +55,15 @@ pub(crate) enum PassError {
 }
 
 impl PassError {
+    const fn category(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "unknown",
+            Self::Object(_) | Self::Gang(_) => "gang",
+            Self::Config(_) => "config",
+            Self::Api { .. } => "api",
+        }
+    }
+
     fn api(kind: &str, name: &str, error: kube::Error) -> Self {
         Self::Api { what: format!("{kind} {name}"), error: Box::new(error) }
     }
@@ -87,8 +96,10 @@ impl Gang {
         self.follow_current(&[]);
         loop {
             changes.borrow_and_update();
-            let now = self.now();
-            let next = match self.pass(now).await {
+            let (now, begun) = (self.now(), Instant::now());
+            let passed = self.pass(now).await;
+            self.ctx.metrics.pass(begun.elapsed(), passed.as_ref().err().map(PassError::category));
+            let next = match passed {
                 Ok(plan) => {
                     self.said = None;
                     let due = plan.next_deadline.map(|at| self.origin + Duration::from_millis(at.0));
@@ -123,7 +134,6 @@ impl Gang {
 
     #[tracing::instrument(name = "gang", skip_all, fields(gang = self.name))]
     async fn pass(&mut self, now: Millis) -> Result<Plan, PassError> {
-        let started = Instant::now();
         let asked = self.mirror().await?;
         let object = self.site.object().seen();
         // Annotations come by the watch: nobody writes them through this process.
@@ -172,7 +182,7 @@ impl Gang {
         let at = Time(jiff::Timestamp::now());
         let written = self.site.object().write_status(|s| report::update(s, &seen, &standing, &at)).await;
         written.map_err(PassError::Object)?;
-        self.ctx.metrics.pass(&self.name, started.elapsed(), report::running(&seen));
+        self.ctx.metrics.running(&self.name, report::running(&seen));
         Ok(plan)
     }
 

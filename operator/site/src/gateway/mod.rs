@@ -14,13 +14,11 @@ use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
 use axum::response::{IntoResponse as _, Response};
 use coalition_gateway::refusal::Refusal;
-use coalition_kit::lease::Until;
-use tokio::sync::watch;
-use tokio::time::Instant;
 use tower::Service as _;
 
 pub use forward::{Forward, identity};
 
+use crate::leading::Leading;
 use crate::sources::Sources;
 
 /// Gateways that answer in this process, by namespace and name of their gangs.
@@ -56,8 +54,8 @@ impl Hosted {
 pub struct Host {
     /// Gateways of this process.
     pub hosted: Arc<Hosted>,
-    /// Until when this replica leads.
-    pub leads: watch::Receiver<Until>,
+    /// Whether this replica leads.
+    pub leads: Leading,
     /// The way to the leader.
     pub forward: Forward,
     /// Which gangs there are.
@@ -74,7 +72,7 @@ async fn answer(State(host): State<Arc<Host>>, request: Request) -> Response {
         let what = format!("{}: a gateway is at /gangs/NAMESPACE/GANG", request.uri().path());
         return Refusal::NotFound(what).into_response();
     };
-    if !host.leads.borrow().is_some_and(|until| Instant::now() < until) {
+    if !host.leads.is_so() {
         return host.forward.pass(request).await.unwrap_or_else(|e| e.into_response());
     }
     let Some(mut router) = host.hosted.get(&namespace, &gang) else {

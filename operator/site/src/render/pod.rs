@@ -6,11 +6,13 @@ use coalition_crds::amounts::Quantity as Amount;
 use coalition_crds::names::{BIRTH_LABEL, INDEX_LABEL};
 use coalition_crds::training_run::{Compute, Resources};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ObjectFieldSelector,
-    Pod, PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile, SecretKeySelector,
-    SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount, VolumeProjection,
+    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+    ObjectFieldSelector, Pod, PodSecurityContext, PodSpec, Probe, ProjectedVolumeSource, ResourceRequirements,
+    SeccompProfile, SecretKeySelector, SecurityContext, ServiceAccountTokenProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Input;
 use super::config::FILE;
@@ -27,6 +29,8 @@ const TOKEN_FOLDER: &str = "/var/run/coalition/token";
 pub(super) const CACHE: &str = "/var/cache/coalition";
 /// Seconds that a token is valid: what a kubelet renews at 80 %, and the least that most clusters give.
 const TOKEN_SECONDS: i64 = 3600;
+/// Where the supervisor says that its worker has joined the gang: that is when its pod is Ready.
+const HEALTH_PORT: i32 = 8080;
 /// Names that AWS tools read, and under which the Secret has them.
 const CREDENTIALS: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 
@@ -51,7 +55,7 @@ pub fn pod(input: &Input<'_>, index: u32, birth: i64, config: &str) -> Pod {
         termination_grace_period_seconds: Some(i64::from(settings.worker.termination_grace_period_seconds)),
         node_selector: Some(settings.worker.node_selector.clone()).filter(|s| !s.is_empty()),
         tolerations: Some(settings.worker.tolerations.clone()).filter(|t| !t.is_empty()),
-        runtime_class_name: settings.worker.runtime_class.clone(),
+        runtime_class_name: settings.worker.runtime_class_name.clone(),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
@@ -71,7 +75,8 @@ fn container(input: &Input<'_>, index: u32) -> Container {
         ..VolumeMount::default()
     };
     let file = format!("{CONFIG}/{FILE}");
-    let args = ["supervise", "--config", &file, "--worker", &index.to_string(), "--listen", "$(POD_IP):0"];
+    let (index, health) = (index.to_string(), format!("$(POD_IP):{HEALTH_PORT}"));
+    let args = ["supervise", "--config", &file, "--worker", &index, "--listen", "$(POD_IP):0", "--health", &health];
     Container {
         name: CONTAINER.to_owned(),
         image: Some(input.image().to_owned()),
@@ -84,6 +89,15 @@ fn container(input: &Input<'_>, index: u32) -> Container {
             mount("cache", CACHE, false),
             mount("tmp", "/tmp", false),
         ]),
+        readiness_probe: Some(Probe {
+            http_get: Some(HTTPGetAction {
+                path: Some("/readyz".to_owned()),
+                port: IntOrString::Int(HEALTH_PORT),
+                ..HTTPGetAction::default()
+            }),
+            period_seconds: Some(2),
+            ..Probe::default()
+        }),
         // What a failed worker said last is asked of the log, not of a file.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         security_context: Some(SecurityContext {

@@ -33,7 +33,7 @@ fn a_worker_with_what_the_run_and_the_owner_ask_for() {
   nodeSelector: {pool: training}
   tolerations: [{key: training, operator: Exists}]
   annotations: {example.org/team: a}
-  runtimeClass: gvisor
+  runtimeClassName: gvisor
   terminationGracePeriodSeconds: 120
   resources: {requests: {cpu: 1}}
 ";

@@ -44,19 +44,21 @@ pub fn check(s: &Settings) -> Result<(), String> {
     label("store.secretName", &s.store.secret_name)?;
     let mut seen = BTreeSet::new();
     for (i, d) in s.data_sets.iter().enumerate() {
-        label(&format!("dataSets[{i}].name"), &d.name)?;
-        bucket(&format!("dataSets[{i}].url"), &d.url)?;
+        label(&format!("datasets[{i}].name"), &d.name)?;
+        bucket(&format!("datasets[{i}].url"), &d.url)?;
         if !seen.insert(&d.name) {
             return Err(format!(
-                "dataSets[{i}].name: {} is listed twice: give each data set a name of its own",
+                "datasets[{i}].name: {} is listed twice: give each data set a name of its own",
                 d.name
             ));
         }
     }
     if let Some(endpoint) = &s.exchange.endpoint {
         address("exchange.endpoint", endpoint)?;
-        if s.exchange.token_file.is_none() {
-            return Err("exchange.tokenFile: is missing: an endpoint without a token would serve everybody".into());
+        if s.exchange.token_secret_name.is_none() {
+            return Err(
+                "exchange.tokenSecretName: is missing: an endpoint without a token would serve everybody".into()
+            );
         }
     }
     s.gateway.url.as_ref().map_or(Ok(()), |u| address("gateway.url", u))

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use coalition_crds::training_run::Resources;
 use coalition_protocol::SiteId;
 use k8s_openapi::api::core::v1::Toleration;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// A larger file is refused: a thousand data sets take some 100 KiB.
 const LARGEST: u64 = 1 << 20;
@@ -45,7 +45,7 @@ pub struct Settings {
     /// Where the site's bytes lie.
     pub store: StoreSettings,
     /// What can be trained on here.
-    #[serde(default, alias = "datasets")]
+    #[serde(default, rename = "datasets")]
     pub data_sets: Vec<DataSet>,
     /// The site's PriorityClass for each of the hub's. Requests of this version name none: it is read, and waits for them.
     #[serde(default)]
@@ -91,7 +91,8 @@ pub struct WorkerDefaults {
     /// Annotations of every worker's pod.
     pub annotations: BTreeMap<String, String>,
     /// The RuntimeClass.
-    pub runtime_class: Option<String>,
+    #[serde(deserialize_with = "said")]
+    pub runtime_class_name: Option<String>,
     /// Seconds that a pod has to save and leave. The trainer needs 30.
     pub termination_grace_period_seconds: u32,
 }
@@ -103,7 +104,7 @@ impl Default for WorkerDefaults {
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
             annotations: BTreeMap::new(),
-            runtime_class: None,
+            runtime_class_name: None,
             termination_grace_period_seconds: coalition_protocol::leave::GRACE.as_secs() as u32,
         }
     }
@@ -133,7 +134,7 @@ pub struct StoreSettings {
     /// `s3://BUCKET/PREFIX`.
     pub url: String,
     /// Base address of the service.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "said")]
     pub endpoint: Option<String>,
     /// Region.
     #[serde(default = "default_region")]
@@ -164,9 +165,12 @@ pub struct DataSet {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exchange {
     /// Base address under which the Service `coalition-exchange` is reached from other sites; none if nobody shall.
+    #[serde(deserialize_with = "said")]
     pub endpoint: Option<String>,
-    /// File with the bearer token that all sites of the coalition share. Without one nothing is served and nothing fetched.
-    pub token_file: Option<PathBuf>,
+    /// The Secret with the bearer token that all sites of the coalition share, in the operator's namespace; its pod hands it to
+    /// the process. Without one nothing is served and nothing fetched.
+    #[serde(deserialize_with = "said")]
+    pub token_secret_name: Option<String>,
 }
 
 /// How workers reach the gateway.
@@ -174,7 +178,13 @@ pub struct Exchange {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Gateway {
     /// Base address, where it is not the Service `coalition-gateway` in the operator's namespace.
+    #[serde(deserialize_with = "said")]
     pub url: Option<String>,
+}
+
+/// A text that may be left out, or empty, which says the same.
+fn said<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(d)?.filter(|s| !s.is_empty()))
 }
 
 impl Settings {

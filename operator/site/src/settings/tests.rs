@@ -33,8 +33,8 @@ fn what_an_owner_writes_is_read() {
     "worker: {terminationGracePeriodSeconds: 5}\nimage: registry",
     "terminationGracePeriodSeconds"
 )]
-#[case("dataSets: [", "dataSets: [{name: words, url: s3://a/b}, ", "listed twice")]
-#[case("image: registry", "exchange: {endpoint: 'http://x:1'}\nimage: registry", "exchange.tokenFile")]
+#[case("datasets: [", "datasets: [{name: words, url: s3://a/b}, ", "listed twice")]
+#[case("image: registry", "exchange: {endpoint: 'http://x:1'}\nimage: registry", "exchange.tokenSecretName")]
 fn what_is_wrong_is_named(#[case] from: &str, #[case] to: &str, #[case] says: &str) {
     assert!(GOOD.contains(from));
     let refused = Settings::parse(&GOOD.replacen(from, to, 1)).unwrap_err();

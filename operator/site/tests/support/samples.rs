@@ -9,7 +9,7 @@ namespaces: [{hub: research, site: training, serviceAccount: trainer}]
 image: registry.example/trainer:1
 allowedImages: ['registry.example/trainer:*', 'other.example/*/t@sha256:*']
 store: {url: s3://north/coalition, endpoint: 'http://10.0.0.1:7070', secretName: store, plainHttp: true}
-dataSets: [{name: words, url: s3://north/data/words}]
+datasets: [{name: words, url: s3://north/data/words}]
 ";
 
 /// The identity of the run.
