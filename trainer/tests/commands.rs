@@ -43,6 +43,25 @@ fn bad_input_is_told_with_field_value_and_bound() {
     refused(&["work", "--config", &threads], exit::CONFIG, &["threads 0", "1 to 1024"]);
     let extra = with("extra.json", &|j| j["thread"] = 1.into());
     refused(&["work", "--config", &extra], exit::CONFIG, &["thread", "expected one of"]);
+    for (n, gateway) in
+        ["https://127.0.0.1:9", "http://127.0.0.1:9/x?y=1", "http://127.0.0.1:9/#x", "http://"].iter().enumerate()
+    {
+        let file = with(&format!("gateway-{n}.json"), &|j| j["gateway"] = (*gateway).into());
+        refused(&["work", "--config", &file], exit::CONFIG, &["gateway", gateway, "http://"]);
+    }
+    let nobody = with("nobody.json", &|j| drop(j.as_object_mut().unwrap().remove("worker")));
+    refused(&["supervise", "--config", &nobody], exit::CONFIG, &["worker", "--worker"]);
+    refused(&["supervise", "--config", &nobody, "--worker", "3"], exit::CONFIG, &["worker 3 of workers 1"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let health = taken.local_addr().unwrap().to_string();
+    std::fs::write(dir.path().join("some"), "token").unwrap();
+    let some = with("health.json", &|j| j["tokenFile"] = path("some").into());
+    refused(&["supervise", "--config", &some, "--health", &health], exit::CONFIG, &["health", &health, "free port"]);
+    refused(&["ready", "--config", &some], exit::CONFIG, &["health", "--health"]);
+    let bucket = with("bucket.json", &|j| j["data"] = "s3://bucket/sets/rust".into());
+    refused(&["work", "--config", &bucket], exit::CONFIG, &["s3://bucket/sets/rust", "dataCache"]);
+    let other = with("other.json", &|j| j["data"] = "gs://bucket/rust".into());
+    refused(&["work", "--config", &other], exit::CONFIG, &["gs://bucket/rust", "s3://BUCKET"]);
     let token = with("token.json", &|j| j["tokenFile"] = "/nowhere/token".into());
     refused(&["work", "--config", &token], exit::CONFIG, &["tokenFile", "/nowhere/token"]);
     let empty = path("empty");
@@ -72,6 +91,8 @@ fn bad_input_is_told_with_field_value_and_bound() {
     }
     let nowhere = path("no where");
     let prepare = format!("`coalition-trainer data prepare --out '{nowhere}' FILES…` makes a data set there");
+    refused(&["data", "push", &nowhere, &path("to")], exit::DATA, &["there is no such folder"]);
+    assert!(!dir.path().join("to").exists(), "nothing is made for what is not there");
     refused(&["data", "verify", &nowhere], exit::DATA, &["there is no such folder", &prepare]);
     let sources = path("sources");
     std::fs::create_dir(&sources).unwrap();
@@ -148,7 +169,14 @@ fn a_vocabulary_is_trained_once_and_taken_again() {
 
 #[test]
 fn help_has_examples_and_codes() {
-    for args in [&["--help"][..], &["supervise", "--help"], &["data", "prepare", "--help"], &["generate", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["supervise", "--help"],
+        &["data", "prepare", "--help"],
+        &["data", "push", "--help"],
+        &["ready", "--help"],
+        &["generate", "--help"],
+    ] {
         let out = trainer(args);
         assert!(out.status.success());
         let said = String::from_utf8_lossy(&out.stdout).into_owned();

@@ -84,7 +84,11 @@ impl Asking<'_> {
                     if since.elapsed() > GONE {
                         return Err(Failure::new(exit::GATEWAY, e.to_string()).into());
                     }
-                    tracing::debug!("{e}");
+                    if e.reason() == "Unauthorized" {
+                        unavailable.warn(e.to_string());
+                    } else {
+                        tracing::debug!("{e}");
+                    }
                     std::thread::sleep(backoff.next());
                     continue;
                 }

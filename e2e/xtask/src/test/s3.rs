@@ -1,5 +1,4 @@
-//! Real S3 servers on the loopback address for the store tests: versitygw over temporary folders, one with plain HTTP and one
-//! behind TLS, ended with their guard.
+//! A real S3 server on the loopback address for the store tests: versitygw over a temporary folder, ended with its guard.
 
 use crate::proc::Beside;
 use anyhow::{Context, Result};
@@ -17,30 +16,49 @@ const SECRET_KEY: &str = "not-a-secret";
 /// The one bucket; the server's folder backend takes a folder as a bucket.
 const BUCKET: &str = "conformance";
 
-/// The running servers.
+/// A running server.
 pub struct S3 {
-    plain: SocketAddr,
-    tls: SocketAddr,
+    endpoint: String,
+    program: PathBuf,
     folder: PathBuf,
-    _servers: [Beside; 2],
+    _server: Beside,
 }
 
 impl S3 {
-    /// Starts `program` twice on free ports and waits until both answer.
+    /// Starts `program` on a free port and waits until it answers.
     pub fn start(program: &Path) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("coalition-s3-{}", std::process::id()));
-        let certificate = certificate(&folder)?;
-        let (plain, first) = serve(program, &folder.join("plain"), &[])?;
-        let (tls, second) = serve(program, &folder.join("tls"), &certificate)?;
-        Ok(Self { plain, tls, folder, _servers: [first, second] })
+        for part in ["data", "iam", "versions"] {
+            fs::create_dir_all(folder.join(part)).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder.join("data").join(BUCKET)).context("cannot make the bucket")?;
+        let address = free_address()?;
+        let log = File::create(folder.join("log")).context("cannot make the log of the S3 server")?;
+        let mut command = Command::new(program);
+        command
+            .args(["--port", &address.to_string(), "--health", "/health", "--quiet", "--iam-dir"])
+            .arg(folder.join("iam"))
+            .args(["posix", "--versioning-dir"])
+            .arg(folder.join("versions"))
+            .arg(folder.join("data"))
+            .env("ROOT_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("ROOT_SECRET_ACCESS_KEY", SECRET_KEY)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("cannot share the log of the S3 server")?)
+            .stderr(log);
+        let mut server = Beside::start(&mut command, "the S3 server")?;
+        server.wait_until("answering", Duration::from_secs(20), || healthy(address)).with_context(|| {
+            format!("its log says: {}", fs::read_to_string(folder.join("log")).unwrap_or_default().trim())
+        })?;
+        Ok(Self { endpoint: format!("http://{address}"), program: program.to_owned(), folder, _server: server })
     }
 
     /// What the store tests read to find the server.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("COALITION_S3_ENDPOINT", format!("http://{}", self.plain)),
-            ("COALITION_S3_TLS_ENDPOINT", format!("https://{}", self.tls)),
-            ("COALITION_S3_TLS_CA", self.folder.join(CERTIFICATE).display().to_string()),
+            ("COALITION_S3_ENDPOINT", self.endpoint.clone()),
+            // Tests of TLS start servers with certificates of their own.
+            ("COALITION_S3_SERVER", self.program.display().to_string()),
             ("COALITION_S3_BUCKET", BUCKET.to_owned()),
             ("COALITION_S3_REGION", "us-east-1".to_owned()),
             ("COALITION_S3_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
@@ -54,50 +72,6 @@ impl Drop for S3 {
         // The temporary folder of a server nobody uses any more; left behind it would only take space.
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-/// File of the certificate, which vouches for itself: to name it is to trust this one server.
-const CERTIFICATE: &str = "server.pem";
-
-/// Makes the certificate of the server behind TLS, for the loopback address; gives the server's options.
-fn certificate(folder: &Path) -> Result<Vec<String>> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let made =
-        rcgen::generate_simple_self_signed([Ipv4Addr::LOCALHOST.to_string()]).context("cannot make a certificate")?;
-    let (certificate, key) = (folder.join(CERTIFICATE), folder.join("server.key"));
-    fs::write(&certificate, made.cert.pem()).context("cannot write the certificate")?;
-    fs::write(&key, made.signing_key.serialize_pem()).context("cannot write the certificate's key")?;
-    Ok(vec!["--cert".to_owned(), certificate.display().to_string(), "--key".to_owned(), key.display().to_string()])
-}
-
-/// Starts one server over `folder` and waits until it answers.
-fn serve(program: &Path, folder: &Path, more: &[String]) -> Result<(SocketAddr, Beside)> {
-    for part in ["data", "iam", "versions"] {
-        fs::create_dir_all(folder.join(part)).with_context(|| format!("cannot make {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder.join("data").join(BUCKET)).context("cannot make the bucket")?;
-    let address = free_address()?;
-    let log = File::create(folder.join("log")).context("cannot make the log of the S3 server")?;
-    let mut command = Command::new(program);
-    command
-        .args(["--port", &address.to_string(), "--health", "/health", "--quiet", "--iam-dir"])
-        .arg(folder.join("iam"))
-        .args(more)
-        .args(["posix", "--versioning-dir"])
-        .arg(folder.join("versions"))
-        .arg(folder.join("data"))
-        .env("ROOT_ACCESS_KEY_ID", ACCESS_KEY)
-        .env("ROOT_SECRET_ACCESS_KEY", SECRET_KEY)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().context("cannot share the log of the S3 server")?)
-        .stderr(log);
-    let mut server = Beside::start(&mut command, "the S3 server")?;
-    // What answers behind TLS is for the tests to find out: here a port that is open is enough.
-    let up = || if more.is_empty() { healthy(address) } else { TcpStream::connect(address).is_ok() };
-    server.wait_until("answering", Duration::from_secs(20), up).with_context(|| {
-        format!("its log says: {}", fs::read_to_string(folder.join("log")).unwrap_or_default().trim())
-    })?;
-    Ok((address, server))
 }
 
 /// An address that was free a moment ago. Whoever takes it in between makes the server's start fail loudly.
