@@ -134,6 +134,11 @@ pub struct GangStatus {
     #[schemars(range(min = 0, max = 9_007_199_254_740_992_i64))]
     pub damaged: Option<i64>,
 
+    /// Names the incarnation whose opening entry the hub was told of: only then may its workers write (D8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_992_i64))]
+    pub opened: Option<i64>,
+
     /// Lists the pods of the workers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1024))]

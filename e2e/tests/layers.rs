@@ -107,6 +107,8 @@ const NEVER: &[(&str, &[&[&str]])] = &[
         "coalition-cluster",
         &[TENSORS, TOP, EVERY, &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-model"]],
     ),
+    // It sees what users see: the API, pods, logs.
+    ("coalition-suites", &[TENSORS, TOP, &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-hub", "coalition-site"]]),
     ("xtask", &[TENSORS, KUBERNETES, WORLD, EVERY, &["coalition-cluster"]]),
 ];
 

@@ -1,10 +1,11 @@
 //! What the program is told on its command line and by its pod's environment.
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
 /// Trains models over several clusters: the hub decides, each site carries its part out.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "coalition-operator", version)]
 pub struct Args {
     /// Which roles this process has.
@@ -27,6 +28,22 @@ pub struct Args {
     /// Where probes and metrics are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+
+    /// Settings of the site's owner.
+    #[arg(long, default_value = "/etc/coalition/site.yaml")]
+    pub site_settings: PathBuf,
+
+    /// The site's way to its hub. Default: hub and site are one cluster, and the site asks it for tokens of its own.
+    #[arg(long)]
+    pub hub_kubeconfig: Option<PathBuf>,
+
+    /// Where the gateway listens, in every replica on the same port. Default: port 8470 of every address.
+    #[arg(long)]
+    pub gateway_listen: Option<SocketAddr>,
+
+    /// Where the exchange listens. Default: port 8471 of every address.
+    #[arg(long)]
+    pub exchange_listen: Option<SocketAddr>,
 
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]

@@ -43,7 +43,7 @@ impl Cluster {
                 // Its server may be down by another fault.
                 if parts.control.api.is_running() { parts.control.wait_api() } else { Ok(()) }
             }
-            Fault::NodeKilled { node } => self.with_node(*node, |node| node.power_off()),
+            Fault::NodeKilled { node } => self.with_node(*node, Node::power_off),
             Fault::NodeBack { node } => {
                 let stale = self.last_sign(*node)?;
                 self.with_node(*node, |node| node.power_on(self.images()))?;
@@ -67,9 +67,9 @@ impl Cluster {
 
     /// The processes meant; an error if there is none, for a fault that hits nothing proves nothing.
     fn targets(&self, target: &Target) -> Result<Vec<Process>> {
-        let found = self.at(target.place, |machine| processes(machine, &target.program))?;
+        let found = self.at(target.place, |machine| processes(machine, &target.program, target.argument.as_deref()))?;
         if found.is_empty() {
-            bail!("no process `{}` runs on {}", target.program, target.place);
+            bail!("no process {target} runs");
         }
         Ok(found)
     }

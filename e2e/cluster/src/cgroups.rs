@@ -41,7 +41,9 @@ pub fn make(name: &str) -> Result<()> {
 pub fn remove(prefix: &str) -> Result<()> {
     wait::until(&format!("the control groups {prefix}* to be empty"), EMPTY, || {
         let left = left(prefix)?;
-        left.iter().for_each(|group| remove_below(group));
+        for group in &left {
+            remove_below(group);
+        }
         Ok(left.iter().all(|group| !group.exists()).then_some(()))
     })
 }

@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::node::Node;
 use crate::pki::Authority;
 use crate::program::Program;
+use crate::s3::{self, S3};
 use crate::spec::Spec;
 use crate::world::{Realm, World, ip, run_at};
 use crate::{fakes, wait};
@@ -36,6 +37,7 @@ pub struct Cluster {
     address: Ipv4Addr,
     admin: PathBuf,
     images: PathBuf,
+    s3: bool,
     parts: Mutex<Machines>,
 }
 
@@ -67,7 +69,7 @@ impl Cluster {
         let name = format!("{}-control", spec.name);
         let machine = Machine::start(&realm, &name, &folder.join("control"), &bridge, spec.store_bytes)?;
         let address = machine.address();
-        let parts = Parts { controllers: spec.controllers, kwok: spec.fakes.is_some() };
+        let parts = Parts { controllers: spec.controllers, kwok: spec.fakes.is_some(), s3: spec.s3 };
         let mut control = Control::new(machine, &realm.tools, &ca, parts)?;
         let admin = control.admin.clone();
         control.start()?;
@@ -82,8 +84,7 @@ impl Cluster {
                 image::store(image, &images)?;
             }
             for path in &spec.tarballs {
-                let file = path.file_name().with_context(|| format!("{} is no file", path.display()))?;
-                fs::copy(path, images.join(file)).with_context(|| format!("cannot copy {}", path.display()))?;
+                image::keep(path, &images)?;
             }
         }
         for index in 1..=spec.nodes {
@@ -93,8 +94,8 @@ impl Cluster {
             node.start(&images)?;
             nodes.push(node);
         }
-        let parts = Mutex::new(Machines { control, nodes });
-        let cluster = Self { name: spec.name, realm, number, address, admin, images, parts };
+        let (parts, s3) = (Mutex::new(Machines { control, nodes }), spec.s3);
+        let cluster = Self { name: spec.name, realm, number, address, admin, images, s3, parts };
         cluster.wait_ready(spec.controllers, spec.nodes, spec.fakes)?;
         Ok(cluster)
     }
@@ -156,6 +157,11 @@ impl Cluster {
         node_name(&self.name, node)
     }
 
+    /// The address of its node `node` (from 1): where its node ports are, for pods of every cluster.
+    pub fn node_address(&self, node: u8) -> Result<Ipv4Addr> {
+        self.at(Place::Node(node), |machine| Ok(machine.address()))
+    }
+
     /// The address of its API server, port 6443.
     pub fn address(&self) -> Ipv4Addr {
         self.address
@@ -190,11 +196,31 @@ impl Cluster {
         self.exec(Place::Control, &self.realm.tools.path("kubectl")?, &args)
     }
 
+    /// Runs helm as an administrator on the control plane's machine and returns what it wrote.
+    pub fn helm(&self, args: &[&str]) -> Result<String> {
+        let home = self.realm.folder.join("helm");
+        // Its homes are those of the user otherwise.
+        let mut all: Vec<String> = ["CACHE", "CONFIG", "DATA"]
+            .iter()
+            .map(|kind| format!("HELM_{kind}_HOME={}", home.join(kind.to_lowercase()).display()))
+            .collect();
+        all.push(self.realm.tools.path("helm")?.display().to_string());
+        all.push(format!("--kubeconfig={}", self.admin.display()));
+        let all: Vec<&str> = all.iter().map(String::as_str).chain(args.iter().copied()).collect();
+        self.exec(Place::Control, Path::new("/usr/bin/env"), &all)
+    }
+
+    /// How pods and tests reach the site's S3 server; an error if it was not asked for ([`Spec::with_s3`]).
+    pub fn s3(&self) -> Result<S3> {
+        if !self.s3 {
+            bail!("cluster {} has no S3 server: ask for one with Spec::with_s3", self.name);
+        }
+        Ok(s3::at(self.address))
+    }
+
     /// Loads the image in the OCI tarball at `path` into every node, and keeps it for nodes that start anew.
     pub fn import(&self, path: &Path) -> Result<()> {
-        let file = path.file_name().with_context(|| format!("{} is no file", path.display()))?;
-        let kept = self.images.join(file);
-        fs::copy(path, &kept).with_context(|| format!("cannot copy {}", path.display()))?;
+        let kept = image::keep(path, &self.images)?;
         self.machines().nodes.iter().try_for_each(|node| node.import(&kept))
     }
 

@@ -5,6 +5,7 @@ use crate::flags;
 use crate::machine::Machine;
 use crate::pki::{Authority, Subject};
 use crate::program::Program;
+use crate::s3;
 use crate::tools::Tools;
 use crate::wait;
 use crate::world::run_at;
@@ -36,7 +37,7 @@ pub struct Control {
     pub etcd: Program,
     /// kube-apiserver.
     pub api: Program,
-    /// kube-controller-manager, kube-scheduler and kwok, as far as asked for.
+    /// kube-controller-manager, kube-scheduler, kwok and the S3 server, as far as asked for.
     pub others: Vec<Program>,
 }
 
@@ -47,6 +48,8 @@ pub struct Parts {
     pub controllers: bool,
     /// kwok.
     pub kwok: bool,
+    /// The site's S3 server.
+    pub s3: bool,
 }
 
 impl Control {
@@ -81,6 +84,9 @@ impl Control {
             let stages = folder.join("stages.yaml");
             fs::write(&stages, STAGES).with_context(|| format!("cannot write {}", stages.display()))?;
             others.push(Program::new("kwok", &tools.path("kwok")?, flags::kwok(&admin, &stages), &logs));
+        }
+        if parts.s3 {
+            others.push(s3::program(&machine, tools, &logs)?);
         }
         Ok(Self { machine, admin, etcd, api, others })
     }
@@ -134,6 +140,7 @@ impl Control {
         let port = match program.name() {
             "kube-controller-manager" => 10257,
             "kube-scheduler" => 10259,
+            "versitygw" => s3::PORT,
             _ => flags::KWOK,
         };
         self.machine.namespaces().inside(|| {

@@ -70,12 +70,22 @@ pub struct Target {
     pub place: Place,
     /// The file name of their program, in containers and out of them: `kubelet`, `coalition-trainer`. All that have it.
     pub program: String,
+    /// Only those whose first argument is this: of a program that starts itself again, the one or the other. All without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argument: Option<String>,
 }
 
 impl Target {
     /// All processes of `program` at `place`.
     pub fn new(place: Place, program: &str) -> Self {
-        Self { place, program: program.to_owned() }
+        Self { place, program: program.to_owned(), argument: None }
+    }
+
+    /// Of them those whose first argument is `argument`.
+    #[must_use]
+    pub fn with_argument(mut self, argument: &str) -> Self {
+        self.argument = Some(argument.to_owned());
+        self
     }
 }
 
@@ -138,7 +148,10 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` on {}", self.program, self.place)
+        match &self.argument {
+            Some(argument) => write!(f, "`{} {argument}` on {}", self.program, self.place),
+            None => write!(f, "`{}` on {}", self.program, self.place),
+        }
     }
 }
 
@@ -161,7 +174,9 @@ mod tests {
         assert_eq!(kill.to_string(), "kill `coalition-trainer` on node 2");
         let cut = Fault::Partition(Link::Machine(Place::Control));
         assert_eq!(cut.to_string(), "cut the link of the control plane");
-        for fault in [kill, cut, Fault::FullDisk, Fault::NodeKilled { node: 1 }] {
+        let worker = Fault::Kill(Target::new(Place::Node(1), "coalition-trainer").with_argument("work"));
+        assert_eq!(worker.to_string(), "kill `coalition-trainer work` on node 1");
+        for fault in [kill, worker, cut, Fault::FullDisk, Fault::NodeKilled { node: 1 }] {
             let text = serde_json::to_string(&fault).unwrap();
             assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), fault, "{text}");
         }

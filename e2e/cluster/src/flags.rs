@@ -1,6 +1,7 @@
 //! The flags and configuration files of every Kubernetes component. Each that is not obvious says why. Must not know when
 //! they are started.
 
+use crate::dns::ZONE;
 use crate::machine::Machine;
 use crate::pki::Authority;
 use crate::tools::CNI;
@@ -184,6 +185,9 @@ pub fn kubelet(machine: &Machine, ca: &Authority, config: &Path) -> Result<Vec<S
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "makeIPTablesUtilChains": false,
+            "clusterDNS": [machine.address().to_string()],
+            "clusterDomain": ZONE,
+            // What the machine itself asks leads nowhere.
             "resolvConf": "",
             "volumePluginDir": "/var/lib/kubelet/volumeplugins",
         }),

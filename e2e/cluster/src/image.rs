@@ -124,7 +124,7 @@ pub fn pause(program: &Path) -> Image {
 /// The image of busybox, from Debian's static program.
 pub fn busybox(program: &Path) -> Image {
     let image = Image::new(BUSYBOX, &["/bin/busybox", "sh"]).with_file("bin/busybox", program);
-    ["sh", "cat", "sleep", "echo", "nc", "httpd", "ls", "id"]
+    ["sh", "cat", "sleep", "echo", "nc", "httpd", "ls", "id", "nslookup"]
         .iter()
         .fold(image, |image, name| image.with_link(&format!("bin/{name}"), "/bin/busybox"))
 }
@@ -154,6 +154,16 @@ pub fn store(image: &Image, folder: &Path) -> Result<PathBuf> {
     let path = folder.join(format!("{}.tar", image.name.replace(['/', ':'], "_")));
     image.write(&path)?;
     Ok(path)
+}
+
+/// Puts the tarball at `path` into `folder` too: by a link where that can be, for some are large.
+pub(crate) fn keep(path: &Path, folder: &Path) -> Result<PathBuf> {
+    let file = path.file_name().with_context(|| format!("{} is no file", path.display()))?;
+    let kept = folder.join(file);
+    if fs::hard_link(path, &kept).is_err() {
+        fs::copy(path, &kept).with_context(|| format!("cannot copy {}", path.display()))?;
+    }
+    Ok(kept)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A real node: containerd, kubelet and kube-proxy on a machine of its own, with the images of its cluster. Must not know
 //! what its pods are for.
 
+use crate::dns::Dns;
 use crate::image;
 use crate::machine::Machine;
 use crate::pki::{Authority, Subject};
@@ -24,6 +25,8 @@ pub struct Node {
     /// containerd, kubelet, kube-proxy, in the order they start.
     pub programs: Vec<Program>,
     ctr: PathBuf,
+    proxy_config: PathBuf,
+    dns: Option<Dns>,
 }
 
 impl Node {
@@ -46,12 +49,14 @@ impl Node {
                 // It calls `nft`, which Debian keeps where not every search path leads.
                 .env("PATH", &format!("{}:/usr/sbin:/sbin", tools.search_path())),
         ];
-        Ok(Self { machine, programs, ctr: tools.path("ctr")? })
+        Ok(Self { machine, programs, ctr: tools.path("ctr")?, proxy_config: proxy, dns: None })
     }
 
     /// Starts everything, with the image tarballs in the folder `images`. Readiness is the API server's to tell.
     pub(crate) fn start(&mut self, images: &Path) -> Result<()> {
         let place = self.machine.namespaces();
+        // As who reads Services for kube-proxy.
+        self.dns = Some(Dns::start(place.pid(), self.machine.address(), &self.proxy_config)?);
         for program in &mut self.programs {
             program.start(place)?;
             if program.name() == "containerd" {
@@ -76,6 +81,7 @@ impl Node {
     /// Cuts its power: every process on it ends at once.
     pub fn power_off(&mut self) -> Result<()> {
         self.programs.iter().for_each(Program::wake);
+        self.dns = None;
         self.machine.power_off()?;
         self.programs.iter_mut().try_for_each(Program::kill)
     }
@@ -108,6 +114,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         // The machine ends next.
         self.programs.iter().for_each(Program::wake);
+        self.dns = None;
     }
 }
 
@@ -118,8 +125,9 @@ fn import_all(place: &crate::namespaces::Namespaces, ctr: &Path, images: &Path) 
     Ok(())
 }
 
-/// The processes of `machine`, those in containers included, whose program has the file name `name`.
-pub(crate) fn processes(machine: &Machine, name: &str) -> Result<Vec<Process>> {
+/// The processes of `machine`, those in containers included, whose program has the file name `name`, and whose first argument
+/// is `argument` if one is asked for.
+pub(crate) fn processes(machine: &Machine, name: &str, argument: Option<&str>) -> Result<Vec<Process>> {
     let all = process::all()?;
     let space = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let ours = space(machine.namespaces().pid());
@@ -138,8 +146,9 @@ pub(crate) fn processes(machine: &Machine, name: &str) -> Result<Vec<Process>> {
     };
     let named = |pid: i32| {
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
-        Path::new(&*String::from_utf8_lossy(first)).file_name().is_some_and(|file| file == name)
+        let mut words = line.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+        let is_it = words.next().is_some_and(|first| Path::new(&*first).file_name().is_some_and(|file| file == name));
+        is_it && argument.is_none_or(|argument| words.next().is_some_and(|second| second == argument))
     };
     let init = machine.namespaces().pid();
     let found = all.iter().filter(|seen| !seen.zombie && seen.pid != init && named(seen.pid) && inside(seen.pid));

@@ -14,6 +14,7 @@ pub struct Spec {
     pub(crate) nodes: u8,
     pub(crate) fakes: Option<u32>,
     pub(crate) store_bytes: u64,
+    pub(crate) s3: bool,
     pub(crate) images: Vec<Image>,
     pub(crate) tarballs: Vec<PathBuf>,
 }
@@ -23,7 +24,7 @@ impl Spec {
     pub fn api(name: &str) -> Self {
         let name = name.to_owned();
         let (images, tarballs) = (Vec::new(), Vec::new());
-        Self { name, controllers: false, nodes: 0, fakes: None, store_bytes: STORE, images, tarballs }
+        Self { name, controllers: false, nodes: 0, fakes: None, store_bytes: STORE, s3: false, images, tarballs }
     }
 
     /// All of it with `nodes` real nodes, called `NAME-1` and on: containers run.
@@ -56,6 +57,13 @@ impl Spec {
     #[must_use]
     pub fn with_image_file(mut self, path: &Path) -> Self {
         self.tarballs.push(path.to_owned());
+        self
+    }
+
+    /// With an S3 server whose objects lie on the store disk.
+    #[must_use]
+    pub fn with_s3(mut self) -> Self {
+        self.s3 = true;
         self
     }
 

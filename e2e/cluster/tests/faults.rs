@@ -83,7 +83,7 @@ fn a_halted_program_answers_nothing_until_it_goes_on() -> Result<()> {
     assert!(!world.run(async { Ok(answers(&hub).await) })?);
     let nobody = hub.apply(&Fault::Kill(Target::new(Place::Control, "kube-apiserver")));
     let why = format!("{:#}", nobody.err().context("a fault that hits nothing is no fault")?);
-    assert!(why.contains("no process `kube-apiserver` runs on the control plane"), "{why}");
+    assert!(why.contains("no process `kube-apiserver` on the control plane runs"), "{why}");
     hub.apply(&Fault::ApiServerUp)
 }
 

@@ -55,8 +55,10 @@ fn a_pod_runs_on_a_real_node_and_survives_what_its_node_does() -> Result<()> {
     assert_eq!(north.kubectl(&["logs", "first", "-c", "says"])?, "here I am\n");
     assert_eq!(north.kubectl(&["exec", "first", "-c", "says", "--", "/bin/sh", "-c", "echo $((6*7))"])?, "42\n");
 
+    let other = Target::new(Place::Node(1), "busybox").with_argument("no such");
+    assert!(north.apply(&Fault::Kill(other)).is_err(), "a process with another argument was taken");
     // A container's process is killed like any other; the kubelet starts it again.
-    north.apply(&Fault::Kill(Target::new(Place::Node(1), "busybox")))?;
+    north.apply(&Fault::Kill(Target::new(Place::Node(1), "busybox").with_argument("sleep")))?;
     world.run(async { until(&north, "first", "restart", |pod| restarts(pod) >= 1).await.map(drop) })?;
 
     let down = Fault::KubeletKilled { node: 1 };
@@ -102,6 +104,37 @@ fn services_lead_from_pod_to_pod_across_nodes_and_to_the_api_server() -> Result<
     })?;
     assert_eq!(north.kubectl(&["logs", "ask"])?, "hello\n");
     Ok(())
+}
+
+#[test]
+fn pods_find_services_by_name_and_the_store_by_its_address_also_without_an_api_server() -> Result<()> {
+    let Some(world) = World::start_or_skip()? else { return Ok(()) };
+    let north = world.cluster(Spec::whole("north", 1).with_s3())?;
+    world.run(async {
+        let pods: Api<Pod> = Api::namespaced(north.client().await?, "default");
+        pods.create(&PostParams::default(), &pod("asks", json!({"containers": [shell("asks", "sleep 1000")]}))?)
+            .await?;
+        until(&north, "asks", "run", |pod| phase(pod) == "Running").await.map(drop)
+    })?;
+    north.kubectl(&["create", "service", "clusterip", "web", "--tcp=80", "--clusterip=10.96.7.7"])?;
+    let ask = |line: &str| north.kubectl(&["exec", "asks", "--", "/bin/sh", "-c", line]);
+    let known = ask("until nslookup web.default.svc.cluster.local; do sleep 0.1; done")?;
+    assert!(known.contains("10.96.7.7"), "{known}");
+    let resolver = ask("cat /etc/resolv.conf")?;
+    assert!(resolver.contains("search default.svc.cluster.local svc.cluster.local cluster.local"), "{resolver}");
+    assert!(ask("nslookup nobody.default.svc.cluster.local").is_err(), "a name that nobody has was answered");
+    let s3 = north.s3()?;
+    let address = s3.endpoint.trim_start_matches("http://").replace(':', " ");
+    let health = ask(&format!("printf 'GET /health HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address}"))?;
+    assert!(health.starts_with("HTTP/1.1 200") || health.starts_with("HTTP/1.0 200"), "{health}");
+
+    // What is known stays known while the API server is away; asked on the node, since kubectl goes by the API server.
+    north.apply(&Fault::ApiServerDown)?;
+    let node = north.node_address(1)?.to_string();
+    let busybox = world.tools().path("busybox")?;
+    let still = north.exec(Place::Node(1), &busybox, &["nslookup", "web.default.svc.cluster.local", &node])?;
+    assert!(still.contains("10.96.7.7"), "{still}");
+    north.apply(&Fault::ApiServerUp)
 }
 
 #[test]

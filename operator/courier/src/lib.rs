@@ -8,6 +8,7 @@
 //! It must never learn: when a round commits (the planner's), tensors, and what kind of store it writes to.
 
 pub mod checkpoint;
+pub mod compose;
 pub mod courier;
 pub mod error;
 pub mod fetch;

@@ -21,6 +21,9 @@ const MAX_OLD_LOG: usize = 512;
 /// spare. A Gang object has the same bound, for a thousand workers in one object.
 const MAX_NAME: usize = 80;
 
+/// Stands for the exit code of a process whose end nobody saw.
+pub const UNKNOWN_EXIT: i32 = -1;
+
 /// A worker process that asked to join.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -154,26 +157,7 @@ impl GangState {
 
     /// The state after a worker's process ended, or none if that end is known already (a repeated report).
     pub fn exited(&self, report: &ExitReport, orders: Orders) -> Option<Self> {
-        if self.last_exit.get(&report.worker) == Some(&report.process) {
-            return None;
-        }
-        let mut next = self.clone();
-        next.last_exit.insert(report.worker, report.process.clone());
-        if next.joining.get(&report.worker).is_some_and(|j| j.process == report.process) {
-            next.joining.remove(&report.worker);
-        }
-        let superseded = next.joining.contains_key(&report.worker)
-            || (!self.members.is_empty() && !self.seat(report.worker, &report.process) && !self.forming);
-        if !superseded {
-            let left = orders == Orders::Leave && has_left(report.exit_code);
-            let gone = Gone { process: report.process.clone(), exit_code: report.exit_code, left };
-            next.gone.insert(report.worker, gone);
-        }
-        if orders == Orders::Restart {
-            next.process_restarts += 1;
-            // The survivors need not wait for the new process to learn that this attempt is over.
-            next.forming |= self.seat(report.worker, &report.process);
-        }
+        let mut next = self.ended(report.worker, &report.process, report.exit_code, orders)?;
         if is_failure(report.exit_code) {
             for old in &mut next.failures {
                 old.log = tail(&old.log, MAX_OLD_LOG);
@@ -187,6 +171,34 @@ impl GangState {
             });
             let extra = next.failures.len().saturating_sub(MAX_FAILURES);
             next.failures.drain(..extra);
+        }
+        Some(next)
+    }
+
+    /// The same for a process that was lost with what it ran on: nobody's failure, and how it ended is unknown.
+    pub fn lost(&self, worker: u32, process: &str, orders: Orders) -> Option<Self> {
+        self.ended(worker, process, UNKNOWN_EXIT, orders)
+    }
+
+    fn ended(&self, worker: u32, process: &str, exit_code: i32, orders: Orders) -> Option<Self> {
+        if self.last_exit.get(&worker).is_some_and(|p| p == process) {
+            return None;
+        }
+        let mut next = self.clone();
+        next.last_exit.insert(worker, process.to_owned());
+        if next.joining.get(&worker).is_some_and(|j| j.process == process) {
+            next.joining.remove(&worker);
+        }
+        let superseded = next.joining.contains_key(&worker)
+            || (!self.members.is_empty() && !self.seat(worker, process) && !self.forming);
+        if !superseded {
+            let left = orders == Orders::Leave && has_left(exit_code);
+            next.gone.insert(worker, Gone { process: process.to_owned(), exit_code, left });
+        }
+        if orders == Orders::Restart {
+            next.process_restarts += 1;
+            // The survivors need not wait for the new process to learn that this attempt is over.
+            next.forming |= self.seat(worker, process);
         }
         Some(next)
     }

@@ -2,9 +2,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::{Extension, Json};
 use coalition_protocol::Seq;
 use coalition_protocol::messages::{
     ExitReport, JoinReply, JoinRequest, Permit, PermitRequest, TrainerReport, ViewReply,
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::backend::SiteBackend;
 use crate::gang::Step;
+use crate::guard::Caller;
 use crate::orders;
 use crate::refusal::Refusal;
 use crate::router::{App, Body};
@@ -27,8 +28,10 @@ const MAX_RECORDS: usize = 1024;
 
 pub(crate) async fn join<B: SiteBackend>(
     State(app): Shared<B>,
+    Extension(caller): Extension<Caller>,
     Body(request): Body<JoinRequest>,
 ) -> Result<Json<JoinReply>, Refusal> {
+    caller.speaks_for(request.worker)?;
     let deadline = Instant::now() + app.options.join_wait;
     let mut changes = app.backend.changes();
     loop {
@@ -119,8 +122,10 @@ pub(crate) async fn report<B: SiteBackend>(
 
 pub(crate) async fn exit<B: SiteBackend>(
     State(app): Shared<B>,
+    Extension(caller): Extension<Caller>,
     Body(report): Body<ExitReport>,
 ) -> Result<Json<Permit>, Refusal> {
+    caller.speaks_for(report.worker)?;
     if report.worker >= app.options.workers {
         return Err(Refusal::BadRequest(format!(
             "worker {} does not exist: this site's gang has {} workers, numbered from 0",
@@ -141,8 +146,10 @@ pub(crate) async fn exit<B: SiteBackend>(
 
 pub(crate) async fn permit<B: SiteBackend>(
     State(app): Shared<B>,
+    Extension(caller): Extension<Caller>,
     Body(request): Body<PermitRequest>,
 ) -> Result<Json<Permit>, Refusal> {
+    caller.speaks_for(request.worker)?;
     if request.worker >= app.options.workers {
         return Err(Refusal::BadRequest(format!("worker {} does not exist", request.worker)));
     }

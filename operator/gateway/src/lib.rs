@@ -10,11 +10,15 @@
 
 pub mod backend;
 pub mod gang;
+pub mod guard;
 mod handlers;
 pub mod orders;
 pub mod refusal;
 pub mod router;
+pub mod stillness;
 
 pub use backend::{BackendError, SiteBackend, Snapshot, Versioned};
 pub use gang::GangState;
+pub use guard::{Caller, Guard, SharedToken};
 pub use router::{Options, router};
+pub use stillness::Stillness;

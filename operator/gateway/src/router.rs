@@ -1,4 +1,4 @@
-//! The routes, what guards them (bearer token, body bound), and JSON for every answer, errors included.
+//! The routes, what stands before them (guard, body bound), and JSON for every answer, errors included.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use coalition_protocol::Digest;
 use serde::de::DeserializeOwned;
 
 use crate::backend::SiteBackend;
+use crate::guard::Guard;
 use crate::handlers;
 use crate::refusal::Refusal;
 
@@ -21,20 +21,29 @@ use crate::refusal::Refusal;
 const MAX_BODY: usize = 1 << 19;
 
 /// How a gateway is set up.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Workers of this site's gang, at least 1.
     pub workers: u32,
-    /// The bearer token that workers and supervisors carry.
-    pub token: String,
+    /// Who may talk to it.
+    pub guard: Arc<dyn Guard>,
     /// How long a join waits for the others before it is answered 503 (ask again).
     pub join_wait: Duration,
 }
 
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("workers", &self.workers)
+            .field("join_wait", &self.join_wait)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Options {
     /// With the usual join wait of 20 s: longer than any start of a worker, shorter than a client's own deadline.
-    pub fn new(workers: u32, token: impl Into<String>) -> Self {
-        Self { workers, token: token.into(), join_wait: Duration::from_secs(20) }
+    pub fn new(workers: u32, guard: impl Guard) -> Self {
+        Self { workers, guard: Arc::new(guard), join_wait: Duration::from_secs(20) }
     }
 }
 
@@ -68,15 +77,13 @@ pub fn router<B: SiteBackend>(backend: Arc<B>, options: Options, life: impl Into
 
 async fn authorised<B: SiteBackend>(
     State(app): State<Arc<App<B>>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
     let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
     let given = given.and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
-    // Digests are compared, not tokens: how long the comparison takes then says nothing about the token.
-    if Digest::of(given.as_bytes()) != Digest::of(app.options.token.as_bytes()) {
-        return Err(Refusal::Unauthorized("the bearer token is missing or not this site's".to_owned()));
-    }
+    let caller = app.options.guard.caller(given).await?;
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 

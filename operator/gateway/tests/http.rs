@@ -5,7 +5,7 @@ mod memory;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalition_gateway::{Options, router};
+use coalition_gateway::{Options, SharedToken, router};
 use coalition_protocol::messages::{ErrorReply, JoinReply, Permit, ViewReply};
 use coalition_protocol::{Attempt, Seq};
 use memory::{Memory, join_request, site_run, trainer_report};
@@ -18,7 +18,7 @@ struct Client {
 
 impl Client {
     async fn start(backend: Arc<Memory>, workers: u32, wait: Duration) -> Self {
-        let mut options = Options::new(workers, "right");
+        let mut options = Options::new(workers, SharedToken::new("right"));
         options.join_wait = wait;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));

@@ -14,6 +14,7 @@ pub mod commit;
 pub mod decision;
 pub mod end;
 pub mod forget;
+pub mod gang;
 pub mod genesis;
 pub mod lines;
 pub mod lost;

@@ -1,5 +1,6 @@
 //! The roles, a file each: how a role's crate is joined to the process. Must not know what a role decides.
 mod hub;
+mod site;
 
 use anyhow::{Result, bail};
 use coalition_kit::role::Process;
@@ -15,7 +16,13 @@ pub fn start(args: &Args, process: &Process, tasks: &mut JoinSet<(&'static str, 
                 let process = process.clone();
                 tasks.spawn(async move { ("hub", hub::run(process).await) });
             }
-            Role::Site | Role::Courier => bail!("the roles site and courier are not in this build"),
+            Role::Site => {
+                let (args, process) = (args.clone(), process.clone());
+                tasks.spawn(async move { ("site", site::run(args, process).await) });
+            }
+            // Its work is part of the site's: both stand on the same store and the same gangs.
+            Role::Courier if args.roles.contains(&Role::Site) => {}
+            Role::Courier => bail!("the courier works beside the site: write --roles site,courier"),
         }
     }
     Ok(())

@@ -77,6 +77,11 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// Builds every image from the programs that tests use, into `target/images`: what the suites install.
+pub fn dev() -> Result<()> {
+    run(&Args { names: Vec::new(), dev: true, out: None, dockerfiles: false })
+}
+
 /// Builds the program of `image` and returns where it lies.
 fn build(builder: &Builder, image: &Image, dev: bool) -> Result<PathBuf> {
     if dev {

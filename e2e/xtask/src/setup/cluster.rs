@@ -29,7 +29,7 @@ pub fn impossible() -> Option<&'static str> {
 pub fn install(cache: &Cache) -> Result<Vec<PathBuf>> {
     debian::install()?;
     let mut folders = Vec::new();
-    for family in [&go::ETCD, &go::KUBERNETES, &go::KWOK, &go::HELM] {
+    for family in [&go::ETCD, &go::KUBERNETES, &go::KWOK, &go::S3, &go::HELM] {
         folders.push(go::install(cache, family)?);
     }
     folders.push(pause(cache)?);

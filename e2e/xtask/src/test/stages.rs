@@ -5,7 +5,7 @@ use super::{junit, tally::Tally};
 use crate::build::{Builder, root};
 use crate::cache::Cache;
 use crate::setup::{self, go, tools};
-use crate::{proc, quickstart, say};
+use crate::{images, proc, quickstart, say};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::process::Command;
@@ -40,6 +40,11 @@ pub const STAGES: &[Stage] = &[
     Stage { name: "doctest", what: "examples in the documentation", run: doctest },
     Stage { name: "doc", what: "the documentation builds, warnings denied", run: doc },
     Stage { name: "cluster", what: "real clusters: API servers, kubelets, faults (as root)", run: cluster },
+    Stage {
+        name: "suites",
+        what: "Coalition installed on a real cluster: what its users do and what goes wrong",
+        run: suites,
+    },
     Stage { name: "whole", what: "whole runs: kills, lost sites, bad input (one seeded sample each)", run: whole },
     Stage { name: "quickstart", what: "the README's first command, in a short form", run: quickstart },
 ];
@@ -88,7 +93,7 @@ fn unit(gate: &Gate, tally: &mut Tally) -> Result<()> {
     nextest(
         gate,
         tally,
-        &format!("not package(coalition-e2e) and not package(coalition-charts) and not ({CLUSTER})"),
+        &format!("not package(coalition-e2e) and not package(coalition-charts) and not ({CLUSTER}) and not ({SUITES})"),
         &s3.environment(),
     )
 }
@@ -103,17 +108,29 @@ fn charts(gate: &Gate, tally: &mut Tally) -> Result<()> {
 /// The tests that start clusters: those of the harness's own folder of tests, whose unit tests need none, and those that
 /// install the charts.
 const CLUSTER: &str = "(package(coalition-cluster) and kind(test)) or (package(coalition-charts) and (binary(install) or binary(images)))";
+/// The scenarios with everything installed.
+const SUITES: &str = "package(coalition-suites) and kind(test)";
 
 fn cluster(gate: &Gate, tally: &mut Tally) -> Result<()> {
-    let mut environment = Vec::new();
-    if let Some(why) = setup::cluster::impossible() {
-        // Every test then says so by itself, and is counted as skipped.
-        say::warn(why);
-    } else {
-        let value = setup::cluster::value(&setup::cluster::install(&gate.cache)?)?;
-        environment.push((setup::cluster::VARIABLE, value.display().to_string()));
+    nextest(gate, tally, CLUSTER, &cluster_tools(gate)?)
+}
+
+fn suites(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let environment = cluster_tools(gate)?;
+    if !environment.is_empty() {
+        images::dev()?;
     }
-    nextest(gate, tally, CLUSTER, &environment)
+    nextest(gate, tally, SUITES, &environment)
+}
+
+/// Where tests find the programs of clusters; nothing where there can be none, which every test then says by itself.
+fn cluster_tools(gate: &Gate) -> Result<Vec<(&'static str, String)>> {
+    if let Some(why) = setup::cluster::impossible() {
+        say::warn(why);
+        return Ok(Vec::new());
+    }
+    let value = setup::cluster::value(&setup::cluster::install(&gate.cache)?)?;
+    Ok(vec![(setup::cluster::VARIABLE, value.display().to_string())])
 }
 
 fn whole(gate: &Gate, tally: &mut Tally) -> Result<()> {

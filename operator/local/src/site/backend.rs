@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coalition_courier::Findings;
-use coalition_gateway::{BackendError, GangState, SiteBackend, Snapshot, Versioned};
+use coalition_courier::compose::{Parts, compose};
+use coalition_gateway::{BackendError, GangState, SiteBackend, Snapshot, Stillness, Versioned};
 use coalition_protocol::messages::{GangReport, SiteReport, SiteRun, TrainerReport};
 use coalition_protocol::record::Body;
 use coalition_protocol::sign::SignedRecord;
@@ -16,8 +17,6 @@ use crate::durable::{self, Mode};
 use crate::hub::link::Link;
 use crate::layout::Layout;
 use crate::paste;
-use crate::site::compose::{Parts, compose};
-use crate::site::stillness::Stillness;
 
 #[derive(Debug, Default)]
 struct Inner {

@@ -1,10 +1,8 @@
 //! One pretended site: gateway, courier and gang over a folder, with a line to the hub. Starting it is a site that comes up;
 //! dropping it is a site that loses its power.
 pub mod backend;
-pub mod compose;
 pub mod gang;
 pub mod process;
-pub mod stillness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -93,7 +91,7 @@ impl Site {
 
         let service = coalition_gateway::router(
             state.clone(),
-            coalition_gateway::Options::new(shape.workers, &token),
+            coalition_gateway::Options::new(shape.workers, coalition_gateway::SharedToken::new(&token)),
             random_hex()?,
         );
         tasks.spawn(async move {

@@ -6,8 +6,9 @@ mod state;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use coalition_cluster::{Spec, World, tools, wait};
+use coalition_cluster::{Cluster, Spec, World, tools, wait};
 use state::State;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -109,7 +110,7 @@ fn serve(folder: &Path, size: Size) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let guard = state::take(folder)?;
     let world = World::start()?;
-    let mut spec = Spec::whole("local", size.nodes);
+    let mut spec = Spec::whole("local", size.nodes).with_s3();
     if size.kwok > 0 {
         spec = spec.with_fake_nodes(size.kwok);
     }
@@ -123,6 +124,7 @@ fn serve(folder: &Path, size: Size) -> Result<()> {
         outside,
         search_path: world.tools().search_path(),
         folder: world.folder().to_owned(),
+        s3: store(&cluster)?,
     };
     state.write(folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
@@ -132,6 +134,19 @@ fn serve(folder: &Path, size: Size) -> Result<()> {
     state::remove(folder)?;
     drop(guard);
     Ok(())
+}
+
+/// What tools of AWS want to know of the cluster's S3 server.
+fn store(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
+    let s3 = cluster.s3()?;
+    let words = [
+        ("AWS_ENDPOINT_URL", s3.endpoint),
+        ("AWS_REGION", s3.region),
+        ("AWS_ACCESS_KEY_ID", s3.access_key),
+        ("AWS_SECRET_ACCESS_KEY", s3.secret_key),
+        ("COALITION_CLUSTER_BUCKET", s3.bucket),
+    ];
+    Ok(words.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 fn shell(folder: &Path, command: &[String]) -> Result<()> {
@@ -144,7 +159,7 @@ fn shell(folder: &Path, command: &[String]) -> Result<()> {
     } else {
         nsenter.args(command);
     }
-    nsenter.env("KUBECONFIG", &state.inside).env("PATH", &state.search_path);
+    nsenter.env("KUBECONFIG", &state.inside).env("PATH", &state.search_path).envs(&state.s3);
     for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         nsenter.env_remove(name);
     }

@@ -6,6 +6,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,8 @@ pub struct State {
     pub search_path: String,
     /// Its logs and files.
     pub folder: PathBuf,
+    /// What a shell is told of its S3 server, as AWS tools name it.
+    pub s3: BTreeMap<String, String>,
 }
 
 /// Takes the lock of whoever serves. It is given back when the file is closed, however that comes.
@@ -82,6 +85,9 @@ impl State {
         println!("cargo xtask cluster shell                      # a shell in its network, with kubectl and helm");
         println!("cargo xtask cluster shell kubectl get nodes    # one command there");
         println!("cargo xtask cluster down                       # end it");
+        if let (Some(at), Some(bucket)) = (self.s3.get("AWS_ENDPOINT_URL"), self.s3.get("COALITION_CLUSTER_BUCKET")) {
+            println!("\nS3 inside: {at}, bucket {bucket}; the keys are in the environment of the shell");
+        }
         println!("\nfiles and logs: {}", self.folder.display());
     }
 
@@ -128,6 +134,7 @@ mod tests {
             outside: "/out".into(),
             search_path: "/bin".into(),
             folder: "/f".into(),
+            s3: BTreeMap::new(),
         };
         let held = take(dir.path()).unwrap();
         assert!(State::of_running(dir.path()).unwrap().is_none(), "it is still starting");

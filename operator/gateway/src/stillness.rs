@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use coalition_gateway::GangState;
+use crate::GangState;
 
 /// Below this nobody has to wonder: a worker that waits for others to join turns every half minute.
 const LEAST: u64 = 60;

@@ -1,5 +1,5 @@
 //! A site's report put together from its parts: trainer, courier, gang. Pure.
-use coalition_courier::Findings;
+use crate::Findings;
 use coalition_protocol::Incarnation;
 use coalition_protocol::messages::{GangReport, Held, Progress, SiteReport, SiteRun, TrainerReport};
 
