@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{Keeper, LONGEST, Next, PassError, Run};
 use crate::apply::{ApplyError, FINALIZER, Hand};
-use crate::{checkpoints, memory, observe, report};
+use crate::{checkpoints, memory, observe, report, stop};
 
 impl Keeper {
     pub(super) async fn bring_on(&mut self, object: &TrainingRun, id: &RunId) -> Result<Next, PassError> {
@@ -119,7 +119,7 @@ impl Keeper {
             return Ok(Next::Now);
         }
         if closed && !self.remove_all(object, id).await? {
-            return Ok(Next::Within(LONGEST));
+            return Ok(Next::Within(stop::LOOK));
         }
         Ok(Next::Within(self.wait(&decision, leave)))
     }
