@@ -90,7 +90,7 @@ fn the_largest_run_history() {
     assert_eq!(told("RunHistory", &history), Vec::<String>::new());
     assert!(bytes(&history) <= budget::RUN_HISTORY, "{} bytes", bytes(&history));
     put(&mut history, "spec.records[0].record", json!(text(1026)));
-    assert!(told("RunHistory", &history)[0].contains("records must be at most 128 KiB together"));
+    assert!(told("RunHistory", &history)[0].contains("records and fold must be at most 128 KiB together"));
 }
 
 #[test]

@@ -94,6 +94,11 @@ const NEVER: &[(&str, &[&[&str]])] = &[
         ],
     ),
     ("coalition-courier", &[TENSORS, KUBERNETES, TOP, &["coalition-model", "coalition-engine", "coalition-planner"]]),
+    ("coalition-kit", &[TENSORS, TOP, OURS, &["coalition-crds", "coalition-protocol"]]),
+    (
+        "coalition-hub",
+        &[TENSORS, TOP, &["coalition-gateway", "coalition-courier", "coalition-store", "coalition-local", "coalition-site"]],
+    ),
     ("coalition-local", &[TENSORS, TOP, &["kube-client", "coalition-model", "coalition-engine"]]),
     (
         "coalition-cli",

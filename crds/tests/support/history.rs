@@ -38,6 +38,13 @@ fn edited(mut object: Value, pointer: &str, value: Value) -> Value {
     object
 }
 
+/// The newest records of a longer history, with what the older ones came to.
+fn folded(characters: usize) -> Value {
+    let mut object = chain(40, 45, 43);
+    object["spec"]["fold"] = json!("x".repeat(characters));
+    object
+}
+
 /// All rows.
 pub fn cases() -> Vec<Row> {
     let old = || Some(chain(0, 5, 3));
@@ -89,7 +96,14 @@ pub fn cases() -> Vec<Row> {
             edited(chain(0, 0, 0), "/spec/records/0/kind", json!("coup")),
             vec!["is not a value that this version knows"],
         ),
-        ("more than fits", None, heavy, vec!["records must be at most 128 KiB together. Raise mirroredSeq"]),
+        ("more than fits", None, heavy, vec!["records and fold must be at most 128 KiB together. Raise mirroredSeq"]),
+        ("a fold beside the newest records", None, folded(2_000), vec![]),
+        (
+            "a fold that leaves no room for the records",
+            None,
+            edited(folded(98_000), "/spec/records/1/record", big.clone()),
+            vec!["records and fold must be at most 128 KiB together. Raise mirroredSeq"],
+        ),
         ("nothing new", old(), chain(0, 5, 3), vec![]),
         ("one record more", old(), chain(0, 6, 3), vec![]),
         ("one more in a higher epoch", old(), high, vec![]),

@@ -50,6 +50,7 @@ fn see(heard: &Heard, wake: &Wake, kind: &str, meta: &ObjectMeta, news: News) {
         // Who waits for sites to come did not count on this one.
         wake.all();
         wake.sites.notify_one();
+        wake.strays.notify_one();
     }
 }
 

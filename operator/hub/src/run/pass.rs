@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::{Keeper, LONGEST, Next, PassError, Run};
 use crate::apply::{ApplyError, FINALIZER, Hand};
-use crate::{checkpoints, memory, observe, report};
+use crate::{checkpoints, memory, observe, report, stop};
 
 impl Keeper {
     pub(super) async fn bring_on(&mut self, object: &TrainingRun, id: &RunId) -> Result<Next, PassError> {
@@ -80,8 +80,8 @@ impl Keeper {
             let standing = Standing::new(world, view, &world.memory, now);
             let mirrored = standing.members().map(|(x, _)| standing.report(x).and_then(|r| r.mirrored)).min().flatten();
             if let Some(mirrored) = mirrored {
- chain.note_mirrored(mirrored);
-}
+                chain.note_mirrored(mirrored);
+            }
             if !appended {
                 checkpoints::keep(&leader, &self.namespace, &standing, &objects, memory, &self.written, &time).await?;
             }
@@ -117,7 +117,7 @@ impl Keeper {
             return Ok(Next::Now);
         }
         if closed && !self.remove_all(object, id).await? {
-            return Ok(Next::Within(LONGEST));
+            return Ok(Next::Within(stop::LOOK));
         }
         Ok(Next::Within(self.wait(&decision, leave)))
     }

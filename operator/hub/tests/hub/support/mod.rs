@@ -1,13 +1,13 @@
 //! A real API server with our kinds, hubs that can be killed, and sites that are played. Nothing here is a site of ours: the
 //! sites are stand-ins that write reports as the planner's simulated sites do.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#[path = "../../../../planner/tests/sim/answers.rs"]
+mod answers;
 pub mod hubs;
 pub mod played;
-#[path = "../../../planner/tests/sim/answers.rs"]
-mod answers;
-#[path = "../../../planner/tests/sim/site.rs"]
+#[path = "../../../../planner/tests/sim/site.rs"]
 pub mod site;
-#[path = "../../../planner/tests/sim/spec.rs"]
+#[path = "../../../../planner/tests/sim/spec.rs"]
 mod spec;
 
 use std::time::Duration;
@@ -32,6 +32,9 @@ pub const BOUND: Duration = Duration::from_secs(120);
 
 /// An API server with our kinds, the namespaces, and Site objects of these names; none where no cluster can be.
 pub fn server(sites: &[&str]) -> Result<Option<(World, Cluster)>> {
+    // What the hub logs is seen with RUST_LOG; the first test of a process starts it for all.
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init().ok();
     let Some(world) = World::start_or_skip()? else { return Ok(None) };
     let hub = world.cluster(Spec::api("hub"))?;
     let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/yaml");
