@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a node may take to be Ready: 1 s alone, and ten times that beside a build.
-const NODE: Duration = Duration::from_secs(90);
+/// How long a node may take to be Ready: 1 s alone; as patient as with an API server.
+const NODE: Duration = Duration::from_mins(3);
 /// How long the default ServiceAccount may take: 0.1 s after the controller manager listens.
 const ACCOUNT: Duration = Duration::from_mins(1);
 

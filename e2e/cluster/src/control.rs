@@ -17,9 +17,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a component may take to be ready: etcd needs 0.2 to 1 s and an API server 2 to 4 s on two cores; under a
-/// build beside it ten times that was seen.
-const READY: Duration = Duration::from_mins(1);
+/// How long a component may take to be ready: etcd needs 0.2 to 1 s and an API server 2 to 4 s on two cores; with twenty
+/// processes waiting for them a minute was too short. One that ends is noticed at once.
+const READY: Duration = Duration::from_mins(3);
 /// The first address of [`flags::SERVICES`] is that of the API server.
 const API_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 
@@ -127,9 +127,11 @@ impl Control {
     pub fn wait_api(&self) -> Result<()> {
         let (api, admin) = (&self.api, self.admin.as_path());
         let ready = async {
+            // One for all looks: a handshake each would keep a busy machine busier.
+            let client = client(admin).await?;
             wait::until_async("the API server to be ready", READY, || async {
                 api.check()?;
-                Ok(ready(admin).await.is_ok().then_some(()))
+                Ok(ready(&client).await.is_ok().then_some(()))
             })
             .await
         };
@@ -168,9 +170,8 @@ pub(crate) async fn client(path: &Path) -> Result<kube::Client> {
     Ok(kube::Client::try_from(config)?)
 }
 
-async fn ready(admin: &Path) -> Result<()> {
+async fn ready(client: &kube::Client) -> Result<()> {
     let request = kube::core::Request::new("").get("readyz", &GetParams::default())?;
-    let client = client(admin).await?;
     let answer = tokio::time::timeout(Duration::from_secs(3), client.request_text(request)).await;
     answer.context("no answer")?.map(drop).context("not ready")
 }

@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long `up` waits: ten times what two nodes and a thousand played ones need on two cores.
-const UP: Duration = Duration::from_mins(3);
+/// How long `up` waits: longer than each of its parts, which say better what did not come.
+const UP: Duration = Duration::from_mins(8);
 /// How long `down` waits: the kernel ends every process, and control groups follow.
 const DOWN: Duration = Duration::from_mins(1);
 
