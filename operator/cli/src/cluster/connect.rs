@@ -27,7 +27,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn in_pod() -> bool {
-    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && Path::new(IN_POD).is_file()
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|v| !v.is_empty()) && Path::new(IN_POD).is_file()
 }
 
 /// The kubeconfig, if there is one.
