@@ -80,6 +80,16 @@ fn layout_of(word: &str) -> Result<Layout, LocalError> {
     layout(Path::new(if word == "." { "./" } else { word }))
 }
 
+/// The names of the runs below [`RUNS`] here.
+pub fn names_here() -> Vec<String> {
+    known().into_iter().map(|k| k.name).collect()
+}
+
+/// True if any run lies below [`RUNS`] here.
+pub fn is_any() -> bool {
+    !known().is_empty()
+}
+
 fn is_run(dir: &Path) -> bool {
     Layout::new(dir).is_ok_and(|l| l.resolved().is_file() || (l.manifest().is_file() && l.history().is_dir()))
 }

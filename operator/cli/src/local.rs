@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-use crate::args::{How, Local, Resume};
+use crate::args::{How, Local};
 use crate::out::{note, say};
 use crate::show;
 use crate::style;
@@ -30,8 +30,8 @@ pub fn local(l: Local) -> Result<u8, LocalError> {
 }
 
 /// Goes on with the run in a folder.
-pub fn resume(r: Resume) -> Result<u8, LocalError> {
-    run(None, crate::find::run(&r.dir)?, r.how)
+pub fn resume(dir: PathBuf, how: How) -> Result<u8, LocalError> {
+    run(None, dir, how)
 }
 
 fn run(manifest: Option<PathBuf>, dir: PathBuf, how: How) -> Result<u8, LocalError> {

@@ -1,7 +1,7 @@
-//! `logs SITE`: what supervisors and workers of a site wrote.
+//! `logs` of a local run: what supervisors and workers of a site wrote.
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use coalition_local::control::POLL;
 use coalition_local::{Layout, LocalError, exit_code};
@@ -9,53 +9,63 @@ use coalition_protocol::SiteId;
 use serde_json::Value;
 
 use crate::args::{LogOutput, Logs};
+use crate::find;
 use crate::out::{self, say};
 use crate::style;
 
 /// Most of a log that is read for its last lines.
 const TAIL: u64 = 4 << 20;
 
-/// Shows logs.
-pub fn logs(l: &Logs) -> Result<u8, LocalError> {
-    let (layout, site) = crate::find::site("logs", &l.site, &l.dir)?;
+/// One worker's log, open.
+struct Open {
+    site: SiteId,
+    worker: u32,
+    path: PathBuf,
+    file: File,
+    /// The beginning of a line whose end is not written yet.
+    begun: Vec<u8>,
+}
+
+/// Shows logs of one site, or of all.
+pub fn logs(dir: &Path, site: Option<&str>, l: &Logs) -> Result<u8, LocalError> {
+    let (layout, chosen) = match site {
+        Some(site) => find::site("logs", site, dir).map(|(layout, site)| (layout, vec![site]))?,
+        None => {
+            let layout = find::layout(dir)?;
+            let all = sites(&layout).iter().filter_map(|s| s.parse().ok()).collect();
+            (layout, all)
+        }
+    };
     let mut open = Vec::new();
-    let all = workers(&layout, &site);
-    for worker in all.iter().copied().filter(|w| l.worker.is_none_or(|x| x == *w)) {
-        let path = layout.log(&site, worker);
-        let file = File::open(&path).map_err(|e| LocalError::read(&path, &e))?;
-        open.push((worker, path, file));
+    for site in &chosen {
+        for worker in workers(&layout, site).into_iter().filter(|w| l.worker.is_none_or(|x| x == *w)) {
+            let path = layout.log(site, worker);
+            let file = File::open(&path).map_err(|e| LocalError::read(&path, &e))?;
+            open.push(Open { site: site.clone(), worker, path, file, begun: Vec::new() });
+        }
     }
     if open.is_empty() {
-        let path = l.worker.map_or_else(|| layout.logs(&site), |w| layout.log(&site, w));
-        let what = if all.is_empty() {
-            "no such log: no worker of this site has started yet".to_owned()
-        } else {
-            let there = all.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-            format!("no such log: this site has those of worker {there}")
-        };
-        return Err(LocalError::Input { path, what });
+        return Err(no_log(&layout, &chosen, l.worker));
     }
-    let many = open.len() > 1;
-    for (worker, path, file) in &mut open {
-        head(many, *worker);
-        last_lines(path, file, l.tail, l.output)?;
+    let many = (chosen.len() > 1, open.len() > 1);
+    for log in &mut open {
+        head(many, log);
+        last_lines(&log.path, &mut log.file, l.tail, l.output)?;
     }
-    let mut spoke = None;
-    // What of each log is the beginning of a line whose end is not written yet.
-    let mut begun: Vec<Vec<u8>> = vec![Vec::new(); open.len()];
     if !l.follow {
         return Ok(exit_code::OK);
     }
+    let mut spoke = None;
     loop {
         std::thread::sleep(POLL);
-        for ((worker, path, file), rest) in open.iter_mut().zip(&mut begun) {
-            file.read_to_end(rest).map_err(|e| LocalError::read(path, &e))?;
-            let whole = rest.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
-            let new: Vec<u8> = rest.drain(..whole).collect();
+        for (n, log) in open.iter_mut().enumerate() {
+            log.file.read_to_end(&mut log.begun).map_err(|e| LocalError::read(&log.path, &e))?;
+            let whole = log.begun.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+            let new: Vec<u8> = log.begun.drain(..whole).collect();
             if !new.is_empty() {
-                if spoke != Some(*worker) {
-                    head(many, *worker);
-                    spoke = Some(*worker);
+                if spoke != Some(n) {
+                    head(many, log);
+                    spoke = Some(n);
                 }
                 show(&new, l.output);
             }
@@ -63,10 +73,31 @@ pub fn logs(l: &Logs) -> Result<u8, LocalError> {
     }
 }
 
-fn head(many: bool, worker: u32) {
-    if many {
-        say!("{}", style::strong(&format!("==> worker {worker} <==")));
-    }
+/// Why there is no log to show.
+fn no_log(layout: &Layout, chosen: &[SiteId], worker: Option<u32>) -> LocalError {
+    let (path, all) = match chosen {
+        [site] => (worker.map_or_else(|| layout.logs(site), |w| layout.log(site, w)), workers(layout, site)),
+        _ => (layout.dir().join("sites"), chosen.iter().flat_map(|s| workers(layout, s)).collect()),
+    };
+    let (whose, has) =
+        if let [_] = chosen { ("of this site", "this site has") } else { ("of any site", "its sites have") };
+    let what = if all.is_empty() {
+        format!("no such log: no worker {whose} has started yet")
+    } else {
+        let there = all.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        format!("no such log: {has} those of worker {there}")
+    };
+    LocalError::Input { path, what }
+}
+
+/// Whose lines follow, where there are several: `many` sites, or logs.
+fn head(many: (bool, bool), log: &Open) {
+    let who = match many {
+        (true, _) => format!("{} worker {}", log.site, log.worker),
+        (false, true) => format!("worker {}", log.worker),
+        (false, false) => return,
+    };
+    say!("{}", style::strong(&format!("==> {who} <==")));
 }
 
 fn last_lines(path: &Path, file: &mut File, lines: usize, output: LogOutput) -> Result<(), LocalError> {
@@ -95,7 +126,7 @@ fn show(lines: &[u8], output: LogOutput) {
 
 /// An event that a trainer wrote as JSON, as people read it: when, what, and its fields as key=value. None for other lines.
 /// `at` is the time of day, `ms` the machine's monotonic clock, which puts lines of several workers in order.
-fn readable(line: &str) -> Option<String> {
+pub fn readable(line: &str) -> Option<String> {
     let mut fields: serde_json::Map<String, Value> = serde_json::from_str(line).ok()?;
     let event = fields.remove("event")?;
     let at = fields.remove("at").and_then(|v| v.as_str().map(str::to_owned));

@@ -1,6 +1,8 @@
-//! kubectl-coalition: the command-line tool. Each command is a file (but `completion`, which clap writes); this one only
-//! chooses and turns errors into messages and exit codes.
+//! kubectl-coalition: the command-line tool. Each command is a file; this one only chooses, by what the run is that was named, and
+//! turns errors into messages and exit codes.
 mod args;
+mod cluster;
+mod complete;
 mod fault;
 mod find;
 mod local;
@@ -10,48 +12,76 @@ mod show;
 mod status;
 mod stop;
 mod style;
+mod table;
 mod validate;
 mod view;
+mod which;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use clap_complete::Shell;
-use coalition_local::exit_code;
+use clap::Parser;
+use coalition_local::LocalError;
 
 use args::{Cli, Command};
+use cluster::ClusterError;
 use out::note;
+use which::Place;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Of a run on this machine, or of a file.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// Of a cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
 
 fn main() -> ExitCode {
+    complete::if_asked();
     let cli = Cli::parse();
     style::set(cli.color);
-    let done = match cli.command {
-        Command::Local(l) => local::local(l),
-        Command::Resume(r) => local::resume(r),
-        Command::Status(s) => status::status(&s),
-        Command::Why(d) => status::why(&d.dir),
-        Command::Logs(l) => logs::logs(&l),
-        Command::Stop(d) => stop::stop(&d.dir),
-        Command::Fault(f) => fault::fault(&f),
-        Command::Validate(v) => validate::validate(&v),
-        Command::Completion { shell } => {
-            out::bytes(completion(shell).as_bytes());
-            Ok(exit_code::OK)
-        }
-    };
-    match done {
+    match run(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(e) => {
             note!("{} {e}", style::error("error:"));
-            ExitCode::from(e.exit_code())
+            ExitCode::from(match e {
+                Failure::Local(e) => e.exit_code(),
+                Failure::Cluster(e) => e.exit_code(),
+            })
         }
     }
 }
 
-/// The completion script. For a program with `-` in its name clap_complete 4.6 writes bash branches that are never taken: their
-/// names have `__subcmd__` where the names that lead to them have `__`.
-fn completion(shell: Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "kubectl-coalition", &mut script);
-    String::from_utf8_lossy(&script).replace("kubectl__subcmd__coalition", "kubectl__coalition")
+fn run(command: Command) -> Result<u8, Failure> {
+    Ok(match command {
+        Command::Local(l) => local::local(l)?,
+        Command::Status(s) => match which::status(&s)? {
+            Place::Local(dir) => status::status(&dir, s.output)?,
+            Place::Cluster(name) => cluster::status::status(name.as_deref(), &s)?,
+        },
+        Command::Why(w) => match which::run(w.run.as_deref(), &w.reach)? {
+            Place::Local(dir) => status::why(&dir)?,
+            Place::Cluster(name) => cluster::why(name.as_deref(), &w.reach)?,
+        },
+        Command::Logs(l) => match which::logs(&l)? {
+            (Place::Local(dir), site) => logs::logs(&dir, site.as_deref(), &l)?,
+            (Place::Cluster(name), site) => cluster::logs::logs(&name.unwrap_or_default(), site.as_deref(), &l)?,
+        },
+        Command::History(h) => cluster::history::history(&h)?,
+        Command::Checkpoint(c) => cluster::checkpoint::checkpoint(&c)?,
+        Command::Stop(s) => match which::run(s.run.as_deref(), &s.reach)? {
+            Place::Local(dir) => stop::stop(&dir, s.why.as_deref())?,
+            Place::Cluster(name) => cluster::stop::stop(name.as_deref(), s.why.as_deref(), &s.reach)?,
+        },
+        Command::Resume(r) => match which::run(r.run.as_deref(), &r.reach)? {
+            Place::Local(dir) => local::resume(dir, r.how)?,
+            Place::Cluster(name) => cluster::stop::resume(name.as_deref(), &r.how, &r.reach)?,
+        },
+        Command::Fault(f) => fault::fault(&f)?,
+        Command::Validate(v) => validate::validate(&v)?,
+        Command::Completion { shell } => complete::script(shell)?,
+        Command::Complete { words } => complete::for_kubectl(&words),
+    })
 }

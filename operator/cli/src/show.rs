@@ -113,7 +113,7 @@ pub fn state_of(s: &Snapshot, line: &SiteStatus) -> &'static str {
 }
 
 /// What a site is doing, in one word.
-fn state(s: SiteState) -> &'static str {
+pub fn state(s: SiteState) -> &'static str {
     match s {
         SiteState::Idle => "idle",
         SiteState::Starting => "starting",

@@ -1,15 +1,15 @@
-//! `status` and `why`: what the runner last wrote about a run, and whether it is still at work.
+//! `status` and `why` of a local run: what the runner last wrote about a run, and whether it is still at work.
 use std::path::Path;
 
 use coalition_local::lock::RunnerLock;
 use coalition_local::{Layout, LocalError, Snapshot, durable, exit_code, paste};
 use coalition_planner::status::{Phase, SiteStatus};
-use comfy_table::{ContentArrangement, Table, presets};
 
-use crate::args::{Output, Status};
+use crate::args::Output;
 use crate::out::{note, say};
 use crate::show;
 use crate::style;
+use crate::table;
 
 /// The last word of a runner on the run, and whether it is at work.
 fn read(layout: &Layout) -> Result<(Snapshot, bool), LocalError> {
@@ -30,11 +30,11 @@ fn read(layout: &Layout) -> Result<(Snapshot, bool), LocalError> {
 }
 
 /// Shows the status.
-pub fn status(s: &Status) -> Result<u8, LocalError> {
-    let layout = crate::find::layout(&s.dir)?;
+pub fn status(dir: &Path, output: Output) -> Result<u8, LocalError> {
+    let layout = crate::find::layout(dir)?;
     let (snapshot, at_work) = read(&layout)?;
     let bug = |e: String| LocalError::Bug(e);
-    match s.output {
+    match output {
         Output::Json => say!("{}", serde_json::to_string_pretty(&snapshot).map_err(|e| bug(e.to_string()))?),
         Output::Yaml => say!("{}", serde_saphyr::to_string(&snapshot).map_err(|e| bug(e.to_string()))?.trim_end()),
         wide => {
@@ -67,13 +67,11 @@ fn way_on(layout: &Layout, s: &Snapshot, at_work: bool) {
 }
 
 fn sites(s: &Snapshot, at_work: bool, wide: bool) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let mut header = vec!["SITE", "STATE", "WORKERS", "ROUND", "STEP", "LOSS (NATS/TOKEN)", "TOKENS/S", "WAITS FOR"];
     if wide {
         header.extend(["INCARNATION", "ATTEMPT", "STEPS", "MISSED", "TRAINING", "WAITING", "AWAY"]);
     }
-    table.set_header(header);
+    let mut rows = Vec::new();
     for l in &s.status.sites {
         let state = show::state_of(s, l);
         // Of a runner that is gone this is what was, and no speed.
@@ -102,9 +100,9 @@ fn sites(s: &Snapshot, at_work: bool, wide: bool) -> String {
                 show::duration(spent.away),
             ]);
         }
-        table.add_row(row);
+        rows.push(row);
     }
-    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    table::plain(&header, rows)
 }
 
 /// Says what is happening, why, and what comes next.

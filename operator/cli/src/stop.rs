@@ -1,4 +1,4 @@
-//! `stop`: asks the runner at work in a folder to save and end, and waits until it has. Must not know how sites save.
+//! `stop` of a local run: asks the runner at work in a folder to save and end, and waits until it has. Must not know how sites save.
 use std::path::Path;
 
 use coalition_local::stop::Stop;
@@ -9,7 +9,12 @@ use crate::find;
 use crate::out::note;
 
 /// Stops the run in a folder and says what came of it.
-pub fn stop(dir: &Path) -> Result<u8, LocalError> {
+pub fn stop(dir: &Path, why: Option<&str>) -> Result<u8, LocalError> {
+    if why.is_some() {
+        let what =
+            "is for a cluster's run, where others find it stopped; a local run has no place for it: leave it out";
+        return Err(LocalError::Argument { argument: "--why".to_owned(), what: what.to_owned() });
+    }
     let layout = find::layout(dir)?;
     let asked = Stop::ask(&layout)?;
     note!("Sites save and stop …");

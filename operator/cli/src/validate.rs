@@ -9,7 +9,9 @@ use coalition_spec::memory;
 use coalition_spec::run::SiteTemplate;
 use comfy_table::{ContentArrangement, Table, presets};
 
+use crate::Failure;
 use crate::args::{Output, Validate};
+use crate::cluster::dry_run;
 use crate::out::{note, say};
 use crate::show::{bytes, count};
 use crate::style;
@@ -17,18 +19,49 @@ use crate::style;
 /// Columns of a table that no terminal bounds: lines must not depend on who looks.
 const WIDTH: u16 = 160;
 
-/// Checks and shows.
-pub fn validate(v: &Validate) -> Result<u8, LocalError> {
+/// Checks and shows; then asks a server, if that is wished and there is nothing wrong yet.
+pub fn validate(v: &Validate) -> Result<u8, Failure> {
+    let text = text(v)?;
+    let code = here(&text, v)?;
+    if code != exit_code::OK || !(v.server || v.reach.is_given()) {
+        return Ok(code);
+    }
+    let (problems, server) = dry_run::problems(&text, &v.reach)?;
+    if problems.is_empty() {
+        match v.output {
+            Output::Json | Output::Yaml => print(&[], v.output)?,
+            Output::Table | Output::Wide => say!("{} by {server}, in a dry run", style::good("accepted")),
+        }
+        return Ok(exit_code::OK);
+    }
+    match v.output {
+        Output::Json | Output::Yaml => print(&problems, v.output)?,
+        Output::Table | Output::Wide => {
+            note!("{server} refuses it:");
+            table(&problems, v.output == Output::Wide);
+        }
+    }
+    Ok(exit_code::MANIFEST)
+}
+
+/// The manifest.
+fn text(v: &Validate) -> Result<String, LocalError> {
     // clap demands one of them.
     let file = v.file.as_deref().or(v.manifest.as_deref()).unwrap_or(Path::new("-"));
-    let text = if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(|e| LocalError::read(Path::new("standard input"), &e))?;
-        text
-    } else {
-        manifest::text(file)?
-    };
-    match (manifest::check(&text), v.output) {
+    if file != Path::new("-") {
+        return manifest::text(file);
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|e| LocalError::read(Path::new("standard input"), &e))?;
+    Ok(text)
+}
+
+/// What this program knows by itself.
+fn here(text: &str, v: &Validate) -> Result<u8, LocalError> {
+    let asks = v.server || v.reach.is_given();
+    match (manifest::check(text), v.output) {
+        // The server's answer is the whole of it then.
+        (Ok(_), Output::Json | Output::Yaml) if asks => Ok(exit_code::OK),
         (Ok(_), Output::Json | Output::Yaml) => print(&[], v.output).map(|()| exit_code::OK),
         (Ok(runs), output) => {
             for r in &runs {

@@ -27,6 +27,8 @@ pub mod exit_code {
     pub const NO_PROGRAM: u8 = 71;
     /// The disk is full, read-only, or does not let us write.
     pub const CANNOT_WRITE: u8 = 73;
+    /// The API server does not let us.
+    pub const NO_PERMISSION: u8 = 77;
     /// Interrupted at once, or stopped before every site had saved; `resume` goes on.
     pub const INTERRUPTED: u8 = 130;
 }
