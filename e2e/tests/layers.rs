@@ -97,7 +97,11 @@ const NEVER: &[(&str, &[&[&str]])] = &[
     ("coalition-kit", &[TENSORS, TOP, OURS, &["coalition-crds", "coalition-protocol"]]),
     (
         "coalition-hub",
-        &[TENSORS, TOP, &["coalition-gateway", "coalition-courier", "coalition-store", "coalition-local", "coalition-site"]],
+        &[
+            TENSORS,
+            TOP,
+            &["coalition-gateway", "coalition-courier", "coalition-store", "coalition-local", "coalition-site"],
+        ],
     ),
     ("coalition-local", &[TENSORS, TOP, &["kube-client", "coalition-model", "coalition-engine"]]),
     (
@@ -113,7 +117,14 @@ const NEVER: &[(&str, &[&[&str]])] = &[
         &[TENSORS, TOP, EVERY, &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-model"]],
     ),
     // It sees what users see: the API, pods, logs.
-    ("coalition-suites", &[TENSORS, TOP, &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-hub", "coalition-site"]]),
+    (
+        "coalition-suites",
+        &[
+            TENSORS,
+            TOP,
+            &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-hub", "coalition-site"],
+        ],
+    ),
     ("xtask", &[TENSORS, KUBERNETES, WORLD, EVERY, &["coalition-cluster"]]),
 ];
 
