@@ -120,7 +120,8 @@ async fn is_replaced(t: &Api1, pods: &[Pod], tokens: [String; 2]) -> Result<Vec<
         (s.failed == 1 && s.failures[0].exit_code == 137 && s.failures[0].worker == 0).then_some(())
     })
     .await?;
-    report(t, "the failure to be reported", |r| r.gang.last_failure.as_ref().is_some_and(|f| f.exit_code == 137)).await?;
+    report(t, "the failure to be reported", |r| r.gang.last_failure.as_ref().is_some_and(|f| f.exit_code == 137))
+        .await?;
 
     // A node that does not answer: its pod's worker gets another at once, and the old one is to go.
     t.start(&pods[0], "10.1.0.4").await?;

@@ -40,12 +40,12 @@ async fn one_takes_over_from_another(cluster: &Cluster, store: &Path) -> Result<
         wait::until_async(&what, LONG, || async { Ok((t.view(at, &token).await?.0 == 200).then_some(())) }).await?;
     }
     first.send_replace(true);
-    // It gave its lease back; whoever asks it now is passed on to the other.
+    // It gave its lease back and ended, listener and all.
     wait::until_async("the second replica to lead", LONG, || async {
-        Ok((t.view(SECOND, &token).await?.0 == 200 && t.view(FIRST, &token).await?.0 == 200).then_some(()))
+        Ok((t.view(FIRST, &token).await.is_err() && t.view(SECOND, &token).await?.0 == 200).then_some(()))
     })
     .await?;
-    let permit = t.post(FIRST, &token, "/v1/permit", &json!({"worker": 0, "process": "a"})).await?;
+    let permit = t.post(SECOND, &token, "/v1/permit", &json!({"worker": 0, "process": "a"})).await?;
     assert_eq!((permit.0, permit.1["orders"].as_str()), (200, Some("restart")));
     t.remove(&pods[1]).await?;
     let now = t.current("the second replica to make a pod", [1, 2]).await?;

@@ -162,9 +162,14 @@ impl Api1 {
     pub async fn start(&self, pod: &Pod, ip: &str) -> Result<()> {
         let name = pod.metadata.name.clone().context("a name")?;
         if pod.spec.as_ref().is_some_and(|s| s.node_name.is_none()) {
-            let target = json!({"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": "node-1"}});
+            let target =
+                json!({"metadata": {"name": name}, "target": {"apiVersion": "v1", "kind": "Node", "name": "node-1"}});
             let binding: Binding = serde_json::from_value(target)?;
-            self.pods().create_subresource::<_, Value>("binding", &name, &PostParams::default(), &binding).await.map(drop).or_else(answered)?;
+            self.pods()
+                .create_subresource::<_, Value>("binding", &name, &PostParams::default(), &binding)
+                .await
+                .map(drop)
+                .or_else(answered)?;
         }
         self.status(&name, "Running", ip, &json!({"running": {}})).await
     }
@@ -177,8 +182,10 @@ impl Api1 {
     }
 
     async fn status(&self, name: &str, phase: &str, ip: &str, state: &Value) -> Result<()> {
-        let container = json!({"name": "trainer", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": state});
-        let status = json!({"status": {"phase": phase, "podIP": ip, "podIPs": [{"ip": ip}], "containerStatuses": [container]}});
+        let container =
+            json!({"name": "trainer", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": state});
+        let status =
+            json!({"status": {"phase": phase, "podIP": ip, "podIPs": [{"ip": ip}], "containerStatuses": [container]}});
         self.pods().patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await?;
         Ok(())
     }
