@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub store_lost: bool,
     /// True once the history has an end record.
     pub over: bool,
+    /// True while the hub wants this site to train and what it asks is not shown yet: workers wait for it.
+    pub pending: bool,
 }
 
 /// Something the backend could not do.

@@ -5,10 +5,11 @@ use crate::backend::Snapshot;
 use crate::gang::GangState;
 use crate::refusal::Refusal;
 
-/// Restart while the site has a part in a run that goes on; else leave.
+/// Restart while the site has a part in a run that goes on, or waits for one; else leave.
 pub fn orders(snapshot: &Snapshot) -> Orders {
     match &snapshot.site_run {
         Some(run) if run.desired == Desired::Run && !snapshot.over => Orders::Restart,
+        None if snapshot.pending && !snapshot.over => Orders::Restart,
         _ => Orders::Leave,
     }
 }

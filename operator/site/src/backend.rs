@@ -229,7 +229,9 @@ impl SiteBackend for ClusterSite {
             let damaged = site_run.as_ref().is_some_and(|r| i.parts.damaged == Some(r.incarnation));
             let site_run = site_run.map(|r| if i.owner_stop { stopped_by_owner(&r) } else { r });
             let store_lost = i.parts.findings.store_lost || damaged;
-            Snapshot { site_run, held: i.parts.findings.held.clone(), store_lost, over }
+            let wanted = i.asked.as_ref().is_some_and(|r| r.desired == Desired::Run);
+            let pending = wanted && !i.owner_stop && !store_lost;
+            Snapshot { site_run, held: i.parts.findings.held.clone(), store_lost, over, pending }
         })
     }
 

@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::names;
 
 /// A pass at least so often, though nothing is heard: other hands work in the store too.
-const TURN: Duration = Duration::from_secs(5);
+const TURN: Duration = Duration::from_secs(30);
 /// The first pause after a report that was not written; reports that come meanwhile are tried at once.
 const AGAIN: Duration = Duration::from_secs(1);
 

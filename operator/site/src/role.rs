@@ -61,9 +61,19 @@ impl Site {
     /// Reads the settings and starts what every replica runs. Nothing is written before [`Site::lead`].
     pub async fn start(options: Options, process: &Process) -> Result<Self, SiteError> {
         let settings = Settings::read(&options.settings)?;
+        let store = Store::open(&location(&settings.store.url, &settings)?)?;
+        Self::start_on(store, settings, options, process).await
+    }
+
+    /// The same on a store that is open already.
+    pub async fn start_on(
+        store: Store,
+        settings: Settings,
+        options: Options,
+        process: &Process,
+    ) -> Result<Self, SiteError> {
         let local = process.client.clone();
         let figures: &Figures = &process.metrics;
-        let store = Store::open(&location(&settings.store.url, &settings)?)?;
         let mut tasks = JoinSet::new();
         let hub = hub::client(&options.hub, &options.cluster, &local, &settings.name, &mut tasks).await?;
         let hub = coalition_kit::client::counted(&hub, figures);

@@ -216,7 +216,7 @@ impl SiteBackend for LocalSite {
             let site_run = site_run.filter(|r| opened == Some(r.incarnation) && whole(r));
             let damaged = site_run.as_ref().is_some_and(|r| i.parts.damaged == Some(r.incarnation));
             let store_lost = i.parts.findings.store_lost || damaged;
-            Snapshot { site_run, held: i.parts.findings.held.clone(), store_lost, over }
+            Snapshot { site_run, held: i.parts.findings.held.clone(), store_lost, over, pending: false }
         })
     }
 

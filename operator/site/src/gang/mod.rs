@@ -24,8 +24,10 @@ use crate::gang_object::GangError;
 use crate::render::{self, NoConfig};
 use observe::{Frame, Unknown, observe};
 
-/// A pass at least so often: stillness grows although nothing is heard.
-const TURN: Duration = Duration::from_secs(1);
+/// A pass at least so often, though nothing is heard: what a watch lost is found again.
+const TURN: Duration = Duration::from_secs(30);
+/// Stillness is looked at so often: it grows although nothing is heard.
+const TICK: Duration = Duration::from_secs(1);
 /// A pass that failed is tried again after so long.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -111,12 +113,28 @@ impl Gang {
                     Instant::now() + AGAIN
                 }
             };
-            tokio::select! {
-                () = bell.notified() => {}
-                _ = changes.changed() => {}
-                () = sleep_until(next) => {}
+            loop {
+                let tick = next.min(Instant::now() + TICK);
+                tokio::select! {
+                    () = bell.notified() => break,
+                    _ = changes.changed() => break,
+                    () = sleep_until(tick) => {}
+                }
+                if next <= Instant::now() || self.somebody_is_abandoned() {
+                    break;
+                }
             }
         }
+    }
+
+    /// Time passes for workers that say nothing. True if the supervisor of one hangs too.
+    fn somebody_is_abandoned(&self) -> bool {
+        let mut abandoned = false;
+        self.site.stillness(|s| {
+            s.pass(std::time::Instant::now());
+            abandoned = !s.abandoned().is_empty();
+        });
+        abandoned
     }
 
     fn now(&self) -> Millis {
@@ -168,7 +186,7 @@ impl Gang {
         let state = self.site.state();
         let seen = observe(&self.ctx.local, &self.ctx.sources, &object, &state, frame).await?;
         self.follow_current(&[]);
-        self.look_for_still_ones(&seen).await?;
+        self.end_abandoned(&seen).await?;
         let plan = plan(&seen.observed, &mut self.memory, now);
         self.apply(&plan.intents, now).await?;
         let standing = report::Standing {
@@ -202,8 +220,8 @@ impl Gang {
         Ok(true)
     }
 
-    /// Time passes for workers that say nothing. One whose supervisor hangs too is killed with its pod.
-    async fn look_for_still_ones(&self, seen: &observe::Seen) -> Result<(), PassError> {
+    /// Deletes the pods of workers whose supervisors hang too.
+    async fn end_abandoned(&self, seen: &observe::Seen) -> Result<(), PassError> {
         let runs = |worker: u32| {
             let current = seen.observed.current(worker);
             current.is_some_and(|p| p.state == coalition_planner::gang::State::Running)
