@@ -2,7 +2,7 @@
 //! falls, no position of the data used twice. Must not ask the operator: it reads objects alone.
 
 use anyhow::{Context, Result, bail, ensure};
-use coalition_crds::RunHistorySpec;
+use coalition_crds::{GangStatus, RunHistorySpec};
 use coalition_protocol::history::View;
 use coalition_protocol::record::{Body, LeaseUse};
 use coalition_protocol::sign::SignedRecord;
@@ -16,6 +16,8 @@ pub struct Books {
     records: BTreeMap<i64, (String, String)>,
     /// The highest attempt ever seen of each gang.
     attempts: BTreeMap<String, i64>,
+    /// Its gang as it was seen last.
+    gang: GangStatus,
     wrong: Vec<String>,
 }
 
@@ -52,13 +54,20 @@ impl Books {
         }
     }
 
-    /// Takes note of a gang's attempt as it stands.
-    pub fn see_attempt(&mut self, gang: &str, attempt: i64) {
+    /// Takes note of a gang as it stands.
+    pub fn see_gang(&mut self, gang: &str, status: &GangStatus) {
+        let attempt = status.attempt;
+        self.gang = status.clone();
         let highest = self.attempts.entry(gang.to_owned()).or_default();
         if attempt < *highest {
             self.wrong.push(format!("gang {gang} had attempt {highest} and has {attempt} now"));
         }
         *highest = attempt.max(*highest);
+    }
+
+    /// Its gang as it was seen last; an empty one before there was any.
+    pub fn gang(&self) -> &GangStatus {
+        &self.gang
     }
 
     /// Rounds committed in the newest commit that was seen; 0 before one was.
@@ -163,10 +172,10 @@ mod tests {
     fn an_attempt_that_falls_is_found() {
         let mut books = Books::default();
         for attempt in [1, 2, 2] {
-            books.see_attempt("g", attempt);
+            books.see_gang("g", &GangStatus { attempt, ..GangStatus::default() });
         }
         assert_eq!(wrong(&books), "no record was ever seen");
-        books.see_attempt("g", 1);
+        books.see_gang("g", &GangStatus { attempt: 1, ..GangStatus::default() });
         assert!(wrong(&books).contains("gang g had attempt 2 and has 1 now"), "{books:?}");
     }
 }

@@ -1,9 +1,10 @@
 //! How long a run takes to train again after something was done to it, by phase. Must not know what was done.
 
+use crate::audit::Books;
 use crate::run::Run;
 use anyhow::{Context, Result};
 use coalition_cluster::wait;
-use coalition_crds::{Gang, GangStatus};
+use coalition_crds::gang::PodPhase;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -21,16 +22,15 @@ pub struct Watched {
 }
 
 impl Watched {
-    fn of(gang: Option<&Gang>, round: u64) -> Self {
-        let none = GangStatus::default();
-        let status = gang.and_then(|gang| gang.status.as_ref()).unwrap_or(&none);
+    fn of(books: &Books) -> Self {
+        let status = books.gang();
         let pods = &status.pods;
         Self {
             attempt: status.attempt,
             disturbed: status.forming || !status.gone.is_empty(),
             births: pods.iter().map(|pod| pod.birth).sum(),
-            running: pods.iter().filter(|pod| pod.phase == coalition_crds::gang::PodPhase::Running).count(),
-            round,
+            running: pods.iter().filter(|pod| pod.phase == PodPhase::Running).count(),
+            round: books.round(),
         }
     }
 }
@@ -62,13 +62,12 @@ impl fmt::Display for Recovery {
 impl Run<'_> {
     /// Does `fault` and times how the run comes back from it.
     pub fn recovery(&self, what: &str, fault: impl FnOnce() -> Result<()>) -> Result<Recovery> {
-        let before = self.look()?;
+        let before = self.look();
         let start = Instant::now();
         fault()?;
         let (mut noticed, mut replaced, mut formed) = (None, None, None);
         let committed = wait::until(&format!("the next commit after {what}"), BOUND, || {
-            // The API server may be what was taken away.
-            let now = self.look().unwrap_or_else(|_| before.clone());
+            let now = self.look();
             let at = start.elapsed();
             let reborn = now.births > before.births;
             if now.disturbed || reborn || now.attempt > before.attempt {
@@ -89,7 +88,7 @@ impl Run<'_> {
         Ok(Recovery { noticed: noticed.unwrap_or(formed), replaced, formed, committed })
     }
 
-    fn look(&self) -> Result<Watched> {
-        Ok(Watched::of(self.gang()?.as_ref(), self.round()))
+    fn look(&self) -> Watched {
+        self.seen(Watched::of)
     }
 }

@@ -86,7 +86,12 @@ impl<'a> Run<'a> {
 
     /// The newest committed round.
     pub fn round(&self) -> u64 {
-        self.at.books().get(&self.uid).map_or(0, Books::round)
+        self.seen(Books::round)
+    }
+
+    /// Looks at all that was ever seen of it.
+    pub(crate) fn seen<T>(&self, look: impl FnOnce(&Books) -> T) -> T {
+        look(self.at.books().entry(self.uid.clone()).or_default())
     }
 
     /// Its gang at the site, once there is one.
@@ -167,8 +172,7 @@ impl<'a> Run<'a> {
                 self.at.books().entry(self.uid.clone()).or_default().see_history(&history.spec);
             }
         }
-        let books = self.at.books().get(&self.uid).cloned().unwrap_or_default();
-        let account = books.account().with_context(|| format!("run {}", self.name))?;
+        let account = self.seen(Books::account).with_context(|| format!("run {}", self.name))?;
         ensure!(account.rounds > 0, "run {} has committed nothing, so nothing was checked", self.name);
         Ok(account)
     }

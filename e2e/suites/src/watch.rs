@@ -48,10 +48,9 @@ impl Auditor {
                 let gangs = watcher(Api::<Gang>::namespaced(client, WORKERS), Config::default());
                 let gangs = gangs.default_backoff().applied_objects().into_stream().for_each(|seen| {
                     if let Ok(gang) = seen {
-                        let attempt = gang.status.as_ref().map_or(0, |status| status.attempt);
                         let run = gang.spec.site_run.training_run.uid;
                         let name = gang.metadata.name.unwrap_or_default();
-                        lock(&own).entry(run).or_default().see_attempt(&name, attempt);
+                        lock(&own).entry(run).or_default().see_gang(&name, &gang.status.unwrap_or_default());
                     }
                     async {}
                 });
