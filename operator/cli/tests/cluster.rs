@@ -47,13 +47,12 @@ fn runs_are_shown_stopped_and_resumed() -> Result<()> {
     let yaml: Value = serde_saphyr::from_str(&hub.ask(&["status", "-n", "research", "-o", "yaml"])?.well()?)?;
     ensure!(yaml.pointer("/items/0/metadata/name") == Some(&"mine".into()), "{yaml}");
 
-    let event = ["run", "mine", "-n", "research"];
     let uid =
         hub.cluster.kubectl(&["get", "trainingrun", "mine", "-n", "research", "-o", "jsonpath={.metadata.uid}"])?;
     let made = serde_json::json!({
         "apiVersion": "v1", "kind": "Event", "metadata": {"name": "e1", "namespace": "research"}, "type": "Warning",
         "reason": "SiteSilent", "message": "south is silent", "lastTimestamp": "2026-01-01T00:00:00Z",
-        "involvedObject": {"kind": "TrainingRun", "name": event[1], "namespace": "research", "uid": uid}
+        "involvedObject": {"kind": "TrainingRun", "name": "mine", "namespace": "research", "uid": uid}
     });
     let file = hub.world.folder().join("event.json");
     std::fs::write(&file, made.to_string())?;
@@ -206,7 +205,7 @@ fn a_server_judges_a_manifest_and_keeps_nothing() -> Result<()> {
         &file,
         text.replace("name: quickstart", "name: mine").replace("init: {seed: 1}", "init: {seed: 2}"),
     )?;
-    let refused = hub.ask(&["validate", "-f", path, "-n", "research"])?;
+    let refused = hub.ask(&["validate", "-f", path, "-n", "research", "-o", "wide"])?;
     holds(&refused.err, &["refuses it"])?;
     holds(&refused.out, &["spec.model", "cannot change after creation", "1 problem"])?;
     refused.badly(64)?;

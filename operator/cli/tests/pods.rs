@@ -51,22 +51,23 @@ fn logs_of_all_workers_are_one() -> Result<()> {
     let Some(hub) = start(Spec::whole("north", 1))? else { return Ok(()) };
     hub.install()?;
     hub.fill()?;
-    let step = |n: u32| format!(r#"echo '{{"event":"step","ms":{n}000,"step":{n},"loss":5.123456}}'"#);
+    hub.cluster.kubectl(&["wait", "--for=create", "serviceaccount/default", "-n", "lab", "--timeout=60s"])?;
+    let step = |n: u32| format!(r#"echo '{{"event":"step","ms":{n}000,"loss":5.123456,"step":{n}}}'"#);
     worker(&hub, 0, 1, "echo the old one; sleep 1000", None)?;
     worker(&hub, 0, 2, &format!("{}; sleep 1; {}; sleep 1000", step(1), step(3)), None)?;
     worker(&hub, 1, 1, "sleep 0.5; echo joined; sleep 1000", None)?;
     worker(&hub, 2, 1, "true", Some("nowhere"))?;
     let merged = ["north/0 1.000 s step loss=5.123 step=1", "north/1 joined", "north/0 3.000 s step loss=5.123 step=3"];
-    let shown = wait::until("three lines to be written", POD, || {
+    let waits = "north/2: pod mine-2-1 has not started: 0/1 nodes are available";
+    let shown = wait::until("three lines to be written, and the third pod to be refused a node", POD, || {
         let shown = hub.ask(&["logs", "mine", "-n", "research"])?;
-        Ok((shown.out.lines().count() == merged.len()).then_some(shown))
+        Ok((shown.out.lines().count() == merged.len() && shown.err.contains(waits)).then_some(shown))
     })?;
     // By time: the pods began one after the other, and a line of the one may stand between two of the other.
     for line in merged {
         ensure!(shown.out.contains(line), "{line} is not in {shown:?}");
     }
     ensure!(!shown.out.contains("the old one"), "an older birth counts: {shown:?}");
-    ensure!(shown.err.contains("north/2: pod mine-2-1 has not started: 0/1 nodes are available"), "{shown:?}");
     let ranks = hub.ask(&["logs", "north", "mine", "-n", "research", "--by-rank", "--tail", "1"])?.well()?;
     ensure!(ranks == format!("{}\n{}\n", merged[2], merged[1]), "{ranks}");
     let json = hub.ask(&["logs", "mine", "-n", "research", "--worker", "1", "-o", "json"])?.well()?;

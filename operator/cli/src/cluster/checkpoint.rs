@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn object() -> Object {
-        serde_saphyr::from_str(include_str!("../../tests/objects/checkpoint.yaml")).unwrap()
+        crate::cluster::object(include_str!("../../tests/objects/checkpoint.yaml"))
     }
 
     #[test]

@@ -91,6 +91,8 @@ fn of_cause(field: &str, message: &str) -> Problem {
                 _ => ("", rest),
             }
         }
+        // The field was not to be touched, whatever its value.
+        Some(("Forbidden", said)) => ("", said),
         _ => ("", message),
     };
     let value = if matches!(value, "\"object\"" | "\"array\"" | "\"string\"" | "\"integer\"") { "" } else { value };
@@ -109,7 +111,8 @@ mod tests {
             "message": "TrainingRun.coalition.training \"mine\" is invalid", "reason": "Invalid", "code": 422,
             "details": {"name": "mine", "kind": "TrainingRun", "causes": [
                 {"field": "spec.sites.min", "message": "Invalid value: 3: must be at most max = 2; lower min or raise max"},
-                {"field": "spec.model", "message": "Invalid value: \"object\": cannot change after creation: because; create a new run"},
+                {"field": "spec.model", "message": "Forbidden: cannot change after creation: because; create a new run"},
+                {"field": "spec.data", "message": "Invalid value: \"object\": must have one entry; add one"},
                 {"field": "<nil>", "message": "Required value"}
             ]}
         }))
@@ -121,6 +124,7 @@ mod tests {
             [
                 "spec.sites.min: 3: must be at most max = 2. Lower min or raise max.",
                 "spec.model: cannot change after creation: because. Create a new run.",
+                "spec.data: must have one entry. Add one.",
                 "Required value"
             ]
         );

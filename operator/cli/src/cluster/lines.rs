@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     const NORTH: &str = "2026-01-01T00:00:01.000000000Z INFO began\n\
-        2026-01-01T00:00:03.500000000Z {\"event\":\"step\",\"ms\":3500,\"step\":1,\"loss\":5.123456}\n\
+        2026-01-01T00:00:03.500000000Z {\"event\":\"step\",\"ms\":3500,\"loss\":5.123456,\"step\":1}\n\
         2026-01-01T00:00:02.000000000Z after the clock was set back\n";
     const SOUTH: &str = "2026-01-01T00:00:03.000000000Z INFO joined\n2026-01-01T00:00:09Z\n";
 

@@ -75,7 +75,7 @@ impl Cluster {
     fn asked<'a, K: Kind>(&'a self, verb: &'static str, namespace: Option<&'a str>, name: &'a str) -> Asked<'a> {
         let (plural, group) = (K::plural(&()), K::group(&()));
         let resource = if group.is_empty() { plural.into_owned() } else { format!("{plural}.{group}") };
-        // Kinds of k8s-openapi and kube's derive are literals; for `'static` only their leak would do.
+        // Errors carry names that live as long as the program; `Resource::kind` promises no such.
         let kind = match resource.as_str() {
             "trainingruns.coalition.training" => "TrainingRun",
             "checkpoints.coalition.training" => "Checkpoint",
@@ -137,16 +137,12 @@ impl Cluster {
         }
         let place = error::place(&self.called, Some(&self.namespace));
         let names: Vec<String> = all.iter().map(ResourceExt::name_any).collect();
-        Err(match names.is_empty() {
-            true => ClusterError::Argument {
-                argument: "RUN".to_owned(),
-                what: format!("there is no TrainingRun in {place}: name another namespace with -n"),
-            },
-            false => ClusterError::Argument {
-                argument: "RUN".to_owned(),
-                what: format!("there are several in {place}: name one of {}", names.join(", ")),
-            },
-        })
+        let what = if names.is_empty() {
+            format!("there is no TrainingRun in {place}: name another namespace with -n")
+        } else {
+            format!("there are several in {place}: name one of {}", names.join(", "))
+        };
+        Err(ClusterError::Argument { argument: "RUN".to_owned(), what })
     }
 
     /// Waits for an answer, not for ever.
@@ -169,4 +165,11 @@ impl Cluster {
             what: format!("no answer to {} {} within {} s", asked.verb, asked.resource, ANSWER.as_secs()),
         })
     }
+}
+
+/// An object of the tests, from YAML.
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+fn object<K: DeserializeOwned>(yaml: &str) -> K {
+    serde_json::from_value(serde_saphyr::from_str(yaml).unwrap()).unwrap()
 }

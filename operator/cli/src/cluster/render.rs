@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     fn run() -> TrainingRun {
-        serde_saphyr::from_str(include_str!("../../tests/objects/run.yaml")).unwrap()
+        crate::cluster::object(include_str!("../../tests/objects/run.yaml"))
     }
 
     #[test]

@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_still_stops_it_is_told() {
-        let mut run: TrainingRun = serde_saphyr::from_str(include_str!("../../tests/objects/run.yaml")).unwrap();
+        let mut run: TrainingRun = crate::cluster::object(include_str!("../../tests/objects/run.yaml"));
         assert_eq!(resumed(&run, true).len(), 2);
         assert!(resumed(&run, false).concat().contains("nothing was changed"));
         run.spec.suspend = true;

@@ -105,6 +105,6 @@ mod tests {
         assert_eq!(told.len(), 1 + EVENTS);
         assert_eq!(told.first().unwrap(), "lately:");
         assert_eq!(told.get(1).unwrap(), "  2026-01-01T00:00:02Z  round 2 was committed");
-        assert_eq!(told.last().unwrap(), "  2026-01-01T00:00:09Z (2 times)  round 9 was committed");
+        assert_eq!(told.last().unwrap(), "  2026-01-01T00:00:09Z  round 9 was committed (2 times)");
     }
 }

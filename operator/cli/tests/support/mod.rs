@@ -120,7 +120,8 @@ where
         + DeserializeOwned
         + Serialize,
 {
-    let mut object: K = serde_saphyr::from_str(text)?;
+    let value: Value = serde_saphyr::from_str(text)?;
+    let mut object: K = serde_json::from_value(value)?;
     object.meta_mut().generation = None;
     if !owners.is_empty() {
         object.meta_mut().owner_references = Some(owners.to_vec());

@@ -18,7 +18,7 @@ fn hex(n: u8, letters: usize) -> String {
 fn included(site: &str, plan: u64) -> Value {
     json!({
         "key": {"site": site, "epoch": 1, "incarnation": 1, "plan": plan, "fragment": 0, "entry": 4}, "digest": digest(7),
-        "tokens": 131_072, "used": [{"plan": plan, "used": [[0, 512]]}], "batchHash": hex(3, 32), "norm": 0.5
+        "tokens": 131_072, "used": [{"plan": plan, "used": [[0, 512]]}], "batchHash": hex(3, 32), "norm": "0.5"
     })
 }
 
@@ -36,7 +36,7 @@ fn bodies(key: &HubKey) -> Vec<Value> {
         json!({
             "kind": "genesis", "hubKey": key.public().0, "hubGeneration": 1, "spec": digest(1), "data": digest(2),
             "samplesPerPass": 90_000, "sequenceLength": 256, "batchTokens": 2048, "innerSteps": 64, "budget": 4_194_304, "seed": 1,
-            "elements": 1_048_576, "fragments": 1, "outerLr": 0.7, "outerMomentum": 0.9, "members": members
+            "elements": 1_048_576, "fragments": 1, "outerLr": "0.7", "outerMomentum": "0.9", "members": members
         }),
         json!({"kind": "state", "of": 0, "digest": digest(4), "confirmers": ["north", "south"]}),
         plan(1, 0, vec![part("north", 0), part("south", 512)]),
@@ -82,7 +82,7 @@ fn object() -> RunHistory {
         let digest = Digest::of(&text);
         let signature = key.sign(record).unwrap().signature;
         records.push(HistoryRecord {
-            seq: n as i64,
+            seq: i64::try_from(n).unwrap(),
             epoch: 1,
             kind,
             parent: parent.to_string(),
@@ -92,7 +92,7 @@ fn object() -> RunHistory {
         });
         parent = digest;
     }
-    let head = HistoryHead { epoch: 1, seq: records.len() as i64 - 1, digest: parent.to_string() };
+    let head = HistoryHead { epoch: 1, seq: i64::try_from(records.len()).unwrap() - 1, digest: parent.to_string() };
     let spec = RunHistorySpec { run_id: "mine-0123456789".to_owned(), head, mirrored_seq: 3, records };
     RunHistory::new("mine-0123456789", spec)
 }
