@@ -4,13 +4,13 @@
 mod common;
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use coalition_protocol::{SiteId, exit};
 use common::gateway::Guard;
+use common::http;
 use common::process::{Supervisor, config, plain};
 use rustix::process::{Signal, kill_process};
 
@@ -30,23 +30,17 @@ fn free() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// What `ready` says and with which code.
-fn ready(file: &Path, health: &str) -> (Option<i32>, String) {
-    let out = trainer(&["ready", "--config", file.to_str().unwrap(), "--worker", "0", "--health", health]);
-    let said = [out.stdout, out.stderr].concat();
-    (out.status.code(), String::from_utf8_lossy(&said).into_owned())
-}
-
-/// Asks until the answer is `yes`; says what was last answered if that takes too long.
-fn until(file: &Path, health: &str, yes: bool) -> String {
+/// Asks until the answer has this status (none: nobody answers) and gives what is said; says what was last answered if that takes
+/// too long.
+fn until(health: &str, status: Option<u16>) -> String {
     let end = Instant::now() + LIMIT;
     loop {
-        let (code, said) = ready(file, health);
-        if (code == Some(0)) == yes {
-            assert!(yes || code == Some(i32::from(exit::TRY_AGAIN)), "{code:?}: {said}");
-            return said;
+        let got = http::get(health, "/readyz");
+        if got.as_ref().map(|(s, _)| *s) == status {
+            return got.map(|(_, said)| said).unwrap_or_default();
         }
-        assert!(Instant::now() < end, "waited {LIMIT:?} for ready to be {yes}: {said}");
+        assert!(Instant::now() < end, "waited {LIMIT:?} for {status:?} of {health}: {got:?}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -67,15 +61,20 @@ fn one_file_serves_all_workers_and_readiness_follows_the_gang() {
         let args = ["--worker", &n.to_string(), "--listen", "127.0.0.1:0", "--health", &health[n]];
         Supervisor::start(&dir.path().join(format!("worker-{n}.json")), plain(&file, &args))
     };
-    let said = until(&file, &health[0], false);
-    assert!(said.contains("no supervisor answers"), "{said}");
+    let ready = || {
+        let out = trainer(&["ready", "--config", file.to_str().unwrap(), "--worker", "0", "--health", &health[0]]);
+        (out.status.code(), String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    };
+    let (code, said) = ready();
+    assert!(code == Some(i32::from(exit::TRY_AGAIN)) && said.contains("no supervisor answers"), "{code:?}: {said}");
     let mut first = start(0);
     first.wait("workerStarted", 0, LIMIT);
-    let (code, said) = ready(&file, &health[0]);
-    assert!(code == Some(i32::from(exit::TRY_AGAIN)) && said.contains("has not joined"), "{code:?}: {said}");
+    assert!(until(&health[0], Some(503)).contains("has not joined"));
     let mut second = start(1);
-    assert!(until(&file, &health[0], true).contains("attempt 1"));
-    assert!(until(&file, &health[1], true).contains("attempt 1"));
+    assert!(until(&health[0], Some(200)).contains("attempt 1"));
+    assert!(until(&health[1], Some(200)).contains("attempt 1"));
+    let (code, said) = ready();
+    assert!(code == Some(0) && said.contains("ready: the worker is in attempt 1"), "{code:?}: {said}");
     // Whatever is written from here on says who speaks.
     for (rank, s) in [(0, &first), (1, &second)] {
         s.wait("firstStep", 0, LIMIT);
@@ -86,10 +85,10 @@ fn one_file_serves_all_workers_and_readiness_follows_the_gang() {
     second.kill_worker();
     second.wait("workerStarted", 1, LIMIT);
     first.wait("joined", 1, LIMIT);
-    assert!(until(&file, &health[0], true).contains("attempt 2"));
+    assert!(until(&health[0], Some(200)).contains("attempt 2"));
     // A supervisor that is stopped answers nobody.
     kill_process(first.pid(), Signal::STOP).unwrap();
-    assert!(until(&file, &health[0], false).contains("no supervisor answers"));
+    until(&health[0], None);
     kill_process(first.pid(), Signal::CONT).unwrap();
     hub.wait("the end of the run", LIMIT, |s| s.view.ended().is_some());
     assert_eq!([first.end(LIMIT), second.end(LIMIT)], [0, 0]);

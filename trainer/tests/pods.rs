@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests fail by panicking, like tests.
 mod common;
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use coalition_protocol::{SiteId, exit};
+use common::http;
 use common::process::{Supervisor, config};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -64,17 +64,10 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// What a kubelet's httpGet probe sees, and how long that took.
+/// Whether a probe finds the worker ready, and how long that took.
 fn probe(address: &str) -> (bool, Duration) {
     let start = Instant::now();
-    let ask = || -> std::io::Result<String> {
-        let mut s = TcpStream::connect(address)?;
-        write!(s, "GET /readyz HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        s.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    let ready = ask().is_ok_and(|a| a.starts_with("HTTP/1.1 200"));
+    let ready = http::get(address, "/readyz").is_some_and(|(status, _)| status == 200);
     (ready, start.elapsed())
 }
 

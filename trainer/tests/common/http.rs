@@ -3,6 +3,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 pub struct Request {
     pub path: String,
@@ -40,6 +41,17 @@ pub fn serve(answer: impl Fn(Request) -> Answer + Send + Sync + 'static) -> Stri
         }
     });
     address
+}
+
+/// Asks once, as a kubelet's httpGet probe does: status and body; none if nobody answers in a second.
+pub fn get(address: &str, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let status = answer.split_whitespace().nth(1)?.parse().ok()?;
+    Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
 }
 
 fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
