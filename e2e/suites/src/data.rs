@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 /// Bytes of text: enough for a thousand different samples, and a ConfigMap takes it.
 const BYTES: usize = 256 << 10;
+/// Documents that the text is cut into: some are held out, and a document is never split.
+const DOCUMENTS: usize = 8;
 /// The name of the pod and of its ConfigMap.
 pub(crate) const NAME: &str = "prepare-data";
 
@@ -28,6 +30,14 @@ fn text() -> String {
         out.push(if (state >> 32).is_multiple_of(9) { '\n' } else { ' ' });
     }
     out
+}
+
+/// The text in documents, by the name of its file.
+fn documents() -> Vec<(String, String)> {
+    let text = text();
+    let words: Vec<&str> = text.split_inclusive([' ', '\n']).collect();
+    let parts = words.chunks(words.len().div_ceil(DOCUMENTS));
+    parts.enumerate().map(|(n, words)| (format!("text-{n}.txt"), words.concat())).collect()
 }
 
 /// Where the data set lies once it is pushed.
@@ -63,8 +73,14 @@ pub(crate) fn manifests(s3: &S3) -> Vec<Value> {
         })
     };
     let folder = format!("/work/{DATASET}");
+    let documents = documents();
+    let files: Vec<String> = documents.iter().map(|(name, _)| format!("/text/{name}")).collect();
+    let mut prepare = vec!["data", "prepare", "--out", &folder];
+    prepare.extend(files.iter().map(String::as_str));
+    let data: serde_json::Map<String, Value> =
+        documents.iter().map(|(name, text)| (name.clone(), json!(text))).collect();
     vec![
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"text.txt": text()}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}),
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -76,7 +92,7 @@ pub(crate) fn manifests(s3: &S3) -> Vec<Value> {
                     "runAsNonRoot": true, "runAsUser": 65532, "fsGroup": 65532,
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
-                "initContainers": [container("prepare", &["data", "prepare", "--out", &folder, "/text/text.txt"])],
+                "initContainers": [container("prepare", &prepare)],
                 "containers": [container("push", &["data", "push", &folder, &url(s3)])],
                 "volumes": [
                     {"name": "text", "configMap": {"name": NAME}},
@@ -99,5 +115,8 @@ mod tests {
         for word in WORDS {
             assert!(text.contains(word), "{word}");
         }
+        let documents = documents();
+        assert_eq!(documents.len(), DOCUMENTS);
+        assert_eq!(documents.iter().map(|(_, part)| part.as_str()).collect::<String>(), text);
     }
 }
