@@ -25,7 +25,7 @@ pub fn cargo_program() -> OsString {
 
 /// Everything a build needs, found or installed.
 pub struct Builder {
-    torch: PathBuf,
+    torch: Option<PathBuf>,
     build_dir: Option<PathBuf>,
     /// Keeps other clones out of the build folder while this program runs.
     _held: Option<File>,
@@ -37,6 +37,16 @@ impl Builder {
         need::all(&[&need::CC, &need::CXX, &need::PYTHON])?;
         let torch = libtorch::install(cache)?;
         libtorch::link(&torch)?;
+        Self::with(cache, Some(torch))
+    }
+
+    /// The same for packages that need no libtorch: none is installed.
+    pub fn plain(cache: &Cache) -> Result<Self> {
+        need::all(&[&need::CC])?;
+        Self::with(cache, None)
+    }
+
+    fn with(cache: &Cache, torch: Option<PathBuf>) -> Result<Self> {
         // Whoever sets one of these has decided; otherwise one folder for each compiler.
         let decided = ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR", "CARGO_BUILD_BUILD_DIR"];
         let build_dir = if decided.iter().any(|v| std::env::var_os(v).is_some()) {
@@ -67,7 +77,9 @@ impl Builder {
             }
         }
         // The entry itself, not the clone's link: torch-sys is compiled again whenever this text changes.
-        command.env("LIBTORCH", &self.torch);
+        if let Some(torch) = &self.torch {
+            command.env("LIBTORCH", torch);
+        }
         if let Some(dir) = &self.build_dir {
             command.env("CARGO_BUILD_BUILD_DIR", dir).env("CARGO_INCREMENTAL", "0");
         }

@@ -33,7 +33,8 @@ pub fn text(definition: &Definition, image: &Image) -> String {
         lines.push("ENV COALITION_CACHE=/cache".to_owned());
         lines.push("RUN cargo xtask setup --build".to_owned());
     }
-    lines.push("RUN cargo build --locked --release".to_owned());
+    let package = if image.libtorch { String::new() } else { format!(" --package {}", image.program) };
+    lines.push(format!("RUN cargo build --locked --release{package}"));
     lines.push(format!("RUN strip target/release/{}", image.program));
     lines.push(String::new());
     lines.push(format!("FROM {}", if packages.is_empty() { "scratch" } else { "debian:bookworm-slim" }));

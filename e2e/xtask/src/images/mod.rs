@@ -29,6 +29,7 @@ const LIBTORCH: &str = "opt/libtorch/lib";
 #[command(after_help = "Examples:\n  \
     cargo xtask images                  build every image, from release programs, into target/images\n  \
     cargo xtask images trainer --dev    one of them, from the programs the tests use\n  \
+    cargo xtask images --programs DIR   from programs that were built before, as they lie in DIR\n  \
     cargo xtask images --dockerfiles    write images/*.Dockerfile from the definition\n\n\
     Load one:  ctr -n k8s.io images import target/images/trainer.tar   (containerd)\n           \
     docker load -i target/images/trainer.tar                 (Docker 25 or newer)")]
@@ -38,11 +39,14 @@ pub struct Args {
     /// From the programs that tests use (`cargo build`): quicker to build, larger
     #[arg(long)]
     dev: bool,
+    /// Build no program: take them from this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "dev")]
+    programs: Option<PathBuf>,
     /// Folder for the archives
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write the Dockerfiles and build nothing
-    #[arg(long, conflicts_with_all = ["names", "dev", "out"])]
+    #[arg(long, conflicts_with_all = ["names", "dev", "programs", "out"])]
     dockerfiles: bool,
 }
 
@@ -60,11 +64,13 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let images = definition.chosen(&args.names)?;
     let cache = Cache::open()?;
-    let builder = Builder::prepare(&cache)?;
     let out = args.out.clone().unwrap_or_else(|| target_dir().join("images"));
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     for image in images {
-        let program = build(&builder, image, args.dev)?;
+        let program = match &args.programs {
+            Some(folder) => folder.join(&image.program),
+            None => build(&cache, image, args.dev)?,
+        };
         let made = make(&cache, &definition, image, &program, &out)?;
         say::good(&format!(
             "{} ({}), {}, digest {}",
@@ -77,16 +83,23 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Builds the program of `image` and returns where it lies.
-fn build(builder: &Builder, image: &Image, dev: bool) -> Result<PathBuf> {
-    if dev {
+/// Builds the program of `image` and returns where it lies. Of one that needs no libtorch its package alone, which fetches none.
+fn build(cache: &Cache, image: &Image, dev: bool) -> Result<PathBuf> {
+    let profile = if dev { "debug" } else { "release" };
+    say::line(&format!("building {} ({profile})", image.program));
+    // Kept until cargo is done: it holds the build folder.
+    let builder = if image.libtorch { Builder::prepare(cache)? } else { Builder::plain(cache)? };
+    if image.libtorch && dev {
         return Ok(builder.programs()?.join(&image.program));
     }
-    say::line(&format!("building {} (release)", image.program));
     let mut cargo = builder.cargo();
-    cargo.args(["build", "--locked", "--release"]);
+    cargo.args(["build", "--locked"]);
+    cargo.args((!dev).then_some("--release"));
+    if !image.libtorch {
+        cargo.args(["--package", &image.program]);
+    }
     proc::run(&mut cargo, &format!("build {}", image.program))?;
-    Ok(target_dir().join("release").join(&image.program))
+    Ok(target_dir().join(profile).join(&image.program))
 }
 
 /// An image that was made.
