@@ -52,7 +52,7 @@ coalition-worker
 {{- if not $value }}{{ $_ := unset $part $name }}{{ end -}}
 {{- end -}}
 {{- end -}}
-{{- if .Values.site.exchange.tokenSecretName }}{{ $_ := set $s.exchange "tokenFile" "/etc/coalition-exchange/token" }}{{ end -}}
+{{- if .Values.site.exchange.tokenSecretName }}{{ $_ := set $s.exchange "tokenSecretName" .Values.site.exchange.tokenSecretName }}{{ end -}}
 {{- range $key, $value := $s -}}
 {{- if not $value }}{{ $_ := unset $s $key }}{{ end -}}
 {{- end -}}

@@ -73,9 +73,9 @@
 {{- end }}
 {{- end }}
 {{- $names := dict }}
-{{- range $i, $set := .Values.site.settings.dataSets }}
+{{- range $i, $set := .Values.site.settings.datasets }}
 {{- if hasKey $names $set.name }}
-{{- fail (printf "site.settings.dataSets[%d].name: %q stands there twice; runs name data sets by it" $i $set.name) }}
+{{- fail (printf "site.settings.datasets[%d].name: %q stands there twice; runs name data sets by it" $i $set.name) }}
 {{- end }}
 {{- $_ := set $names $set.name true }}
 {{- end }}
