@@ -6,7 +6,7 @@ use anyhow::Result;
 use coalition_cluster::{World, wait};
 use coalition_crds::names::OWNER_STOP_ANNOTATION;
 use coalition_crds::site_report::SITE;
-use coalition_protocol::messages::SiteReport as Message;
+use coalition_protocol::messages::{Desired, SiteReport as Message};
 use coalition_site::{Access, names};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
@@ -171,6 +171,8 @@ async fn is_suspended(t: &Api1, pods: &[Pod]) -> Result<()> {
     t.current("pods after it was resumed", [4, 4]).await?;
     // What the hub asks no more, having asked to stop, goes.
     t.ask(|a| a["desired"] = json!("stop")).await?;
+    // A hub waits for it too: a request that goes before its stop was seen leaves the gang to whoever asks next.
+    t.gang("the stop to be mirrored", |g| (g.spec.site_run.message.desired == Desired::Stop).then_some(())).await?;
     t.asked().delete(samples::RUN, &DeleteParams::default()).await?;
     wait::until_async("the gang to go", LONG, || async {
         Ok(t.gangs().get_opt(samples::RUN).await?.is_none().then_some(()))
