@@ -12,18 +12,10 @@ use coalition_protocol::sign::SignedRecord;
 use coalition_protocol::{Attempt, Incarnation, Seq};
 use tokio::sync::watch;
 
+use crate::callers::{self, CurrentPod, Sender};
 use crate::gang_object::GangObject;
 use crate::history::History;
 use crate::report_object::{ReportObject, Unwritten};
-
-/// A worker's current pod, as callers are compared with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CurrentPod {
-    /// Its name.
-    pub name: String,
-    /// Its identity; none until it was seen or made.
-    pub uid: Option<String>,
-}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -123,16 +115,9 @@ impl ClusterSite {
         self.locked(|i| i.current = current);
     }
 
-    /// The worker whose current pod has this name and identity. `Err` if that pod is current and its identity not known yet.
-    pub fn worker_of(&self, pod: &str, uid: &str) -> Result<Option<u32>, ()> {
-        self.locked(|i| {
-            let found = i.current.iter().find(|(_, c)| c.name == pod);
-            match found {
-                Some((_, CurrentPod { uid: None, .. })) => Err(()),
-                Some((worker, c)) if c.uid.as_deref() == Some(uid) => Ok(Some(*worker)),
-                _ => Ok(None),
-            }
-        })
+    /// Whose current pod has this name and identity.
+    pub fn sender(&self, pod: &str, uid: &str) -> Sender {
+        self.locked(|i| callers::sender(&i.current, pod, uid))
     }
 
     /// What the site cannot do for this run, beside what the courier finds.

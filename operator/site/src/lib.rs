@@ -11,6 +11,7 @@ extern crate self as coalition_site;
 
 pub mod admit;
 pub mod backend;
+pub mod callers;
 mod context;
 mod courier;
 mod error;

@@ -31,32 +31,44 @@ pub enum Unwritten {
     Local(String),
 }
 
+/// What is known of the object.
+#[derive(Debug)]
+enum Known {
+    /// It was not read yet, or somebody else may have written it.
+    Unread,
+    /// There was none.
+    Absent,
+    /// As read or written last, and what it says in full.
+    Present(Box<SiteReport>, Arc<Message>),
+}
+
 /// The object.
 #[derive(Debug)]
 pub struct ReportObject {
     api: Api<SiteReport>,
     name: String,
-    /// As read or written last; none until it was read. An object that is not there is a second none.
-    object: Option<Option<(SiteReport, Arc<Message>)>>,
+    object: Known,
 }
 
 impl ReportObject {
     /// The report of `run`, not read yet.
     pub fn new(api: Api<SiteReport>, run: &str) -> Self {
-        Self { api, name: run.to_owned(), object: None }
+        Self { api, name: run.to_owned(), object: Known::Unread }
     }
 
     /// What stands at the hub, as far as this life knows.
     pub fn known(&self) -> Option<Arc<Message>> {
-        self.object.as_ref()?.as_ref().map(|(_, m)| m.clone())
+        if let Known::Present(_, message) = &self.object { Some(message.clone()) } else { None }
     }
 
     /// Reads it if it was not read yet.
     pub async fn read(&mut self) -> Result<(), Unwritten> {
-        if self.object.is_none() {
+        if matches!(self.object, Known::Unread) {
             let found = answered(self.api.get_opt(&self.name)).await?;
-            let message = |o: &SiteReport| o.spec.run.clone().map(Arc::new);
-            self.object = Some(found.and_then(|o| message(&o).map(|m| (o, m))));
+            self.object = match found.and_then(|o| o.spec.run.clone().map(|m| (o, m))) {
+                Some((object, message)) => Known::Present(Box::new(object), Arc::new(message)),
+                None => Known::Absent,
+            };
         }
         Ok(())
     }
@@ -65,9 +77,9 @@ impl ReportObject {
     pub async fn write(&mut self, report: Message) -> Result<(), Unwritten> {
         // What is left out for lack of room is left out of the object alone: the next report is compared with the whole.
         let spec = SiteReportSpec::fit(report.clone())?;
-        let metadata = match self.object.as_ref().and_then(Option::as_ref) {
-            Some((o, _)) => o.metadata.clone(),
-            None => ObjectMeta {
+        let metadata = match &self.object {
+            Known::Present(object, _) => object.metadata.clone(),
+            Known::Absent | Known::Unread => ObjectMeta {
                 name: Some(self.name.clone()),
                 labels: Some([(RUN_LABEL.to_owned(), report.run.to_string())].into()),
                 ..ObjectMeta::default()
@@ -82,12 +94,12 @@ impl ReportObject {
         };
         match written {
             Ok(o) => {
-                self.object = Some(Some((o, Arc::new(report))));
+                self.object = Known::Present(Box::new(o), Arc::new(report));
                 Ok(())
             }
             Err(e) => {
                 // Somebody else wrote, or the answer was lost: what stands there is read again before the next write.
-                self.object = None;
+                self.object = Known::Unread;
                 Err(e)
             }
         }

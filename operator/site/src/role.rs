@@ -122,10 +122,11 @@ impl Site {
         // Both are dropped with this future: from then on requests go to whoever leads.
         let _term = ctx.leads.begin();
         let _hosting = Hosting(ctx.hosted.clone());
+        // On the heap, for their sum is long: whoever holds this future moves it about.
         tokio::join!(
-            leader::lead(ctx.clone()),
-            facts::tell(ctx.clone()),
-            hub::sign_of_life(ctx.hub.clone(), ctx.settings.name.clone(), ctx.me.clone()),
+            Box::pin(leader::lead(ctx.clone())),
+            Box::pin(facts::tell(ctx.clone())),
+            Box::pin(hub::sign_of_life(ctx.hub.clone(), ctx.settings.name.clone(), ctx.me.clone())),
         );
     }
 }

@@ -4,13 +4,14 @@ mod support;
 
 use anyhow::Result;
 use coalition_cluster::{World, wait};
+use coalition_crds::names::OWNER_STOP_ANNOTATION;
 use coalition_crds::site_report::SITE;
-use coalition_protocol::messages::SiteReport as Message;
+use coalition_protocol::messages::{Desired, SiteReport as Message};
 use coalition_site::{Access, names};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use support::{Api1, LONG, samples};
 
@@ -64,6 +65,13 @@ async fn begins(t: &Api1) -> Result<()> {
     assert_eq!(configs.len(), 1, "{configs:?}");
     report(t, "the opening entry to be reported", |r| r.opened.is_some_and(|o| o.0 == 1)).await?;
     wait::until_async("what the site has", LONG, || async { Ok(t.reports().get_opt(SITE).await?) }).await?;
+    t.ask_unlisted("other-0123456789").await?;
+    wait::until_async("a refusal", LONG, || async {
+        let told = t.reports().get_opt("other-0123456789").await?.and_then(|r| r.spec.run);
+        Ok(told.filter(|r| r.refusals.keys().eq(["NamespaceNotListed"])).map(drop))
+    })
+    .await?;
+    assert_eq!(t.names(&t.gangs()).await?, [samples::RUN], "nothing is made of what is refused");
     let leases: Api<Lease> = Api::namespaced(t.client.clone(), "site-north");
     wait::until_async("a sign of life", LONG, || async { Ok(leases.get_opt("site").await?) }).await?;
     Ok(())
@@ -95,14 +103,21 @@ async fn forms(t: &Api1, pods: &[Pod]) -> Result<[String; 2]> {
     }
     let (code, view) = t.view(AT, &tokens[0]).await?;
     assert_eq!((code, view["attempt"].as_u64(), view["records"].as_array().map(Vec::len)), (200, Some(1), Some(1)));
+
+    // The owner's stop looks to the workers as a suspension does, and goes with its annotation.
+    t.orders(AT, &tokens[0], 0, "restart").await?;
+    t.annotate(OWNER_STOP_ANNOTATION, Some("maintenance")).await?;
+    t.orders(AT, &tokens[0], 0, "leave").await?;
+    assert_eq!(t.view(AT, &tokens[0]).await?.1["siteRun"]["desired"], "suspend");
+    t.annotate(OWNER_STOP_ANNOTATION, None).await?;
+    t.orders(AT, &tokens[0], 0, "restart").await?;
     Ok(tokens)
 }
 
 /// A pod that is gone or fails is followed by another, and what is left of it can write nothing.
 async fn is_replaced(t: &Api1, pods: &[Pod], tokens: [String; 2]) -> Result<Vec<Pod>> {
     // Somebody writes the object meanwhile: the next write of ours finds another version and goes on.
-    let note = json!({"metadata": {"annotations": {"example.org/note": "looked at"}}});
-    t.gangs().patch(samples::RUN, &PatchParams::default(), &Patch::Merge(&note)).await?;
+    t.annotate("example.org/note", Some("looked at")).await?;
     t.remove(&pods[1]).await?;
     let pods = t.current("a pod after the one that was removed", [1, 2]).await?;
     let stale = t.post(AT, &tokens[1], "/v1/permit", &json!({"worker": 1, "process": "b"})).await?;
@@ -144,12 +159,7 @@ async fn is_suspended(t: &Api1, pods: &[Pod]) -> Result<()> {
     t.ask(|a| a["desired"] = json!("suspend")).await?;
     for (worker, process) in [(0, "e"), (1, "f")] {
         let token = &tokens[worker];
-        let permit = json!({"worker": worker, "process": process});
-        wait::until_async("orders to leave", LONG, || async {
-            let (_, permit) = t.post(AT, token, "/v1/permit", &permit).await?;
-            Ok((permit["orders"] == "leave").then_some(()))
-        })
-        .await?;
+        t.orders(AT, token, worker as u32, "leave").await?;
         let exit = json!({"worker": worker, "process": process, "exitCode": 143, "log": ""});
         assert_eq!(t.post(AT, token, "/v1/exit", &exit).await?.0, 200);
         t.end(&pods[worker], "10.1.0.5", 143).await?;
@@ -161,6 +171,8 @@ async fn is_suspended(t: &Api1, pods: &[Pod]) -> Result<()> {
     t.current("pods after it was resumed", [4, 4]).await?;
     // What the hub asks no more, having asked to stop, goes.
     t.ask(|a| a["desired"] = json!("stop")).await?;
+    // A hub waits for it too: a request that goes before its stop was seen leaves the gang to whoever asks next.
+    t.gang("the stop to be mirrored", |g| (g.spec.site_run.message.desired == Desired::Stop).then_some(())).await?;
     t.asked().delete(samples::RUN, &DeleteParams::default()).await?;
     wait::until_async("the gang to go", LONG, || async {
         Ok(t.gangs().get_opt(samples::RUN).await?.is_none().then_some(()))

@@ -1,6 +1,6 @@
 //! What the site could train with: the nodes that take workers, and what pods have asked of them. Rounded, so that a busy cluster
 //! does not make a new report with every pod. Must not place anything.
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use coalition_crds::amounts::Quantity;
@@ -73,7 +73,7 @@ pub async fn capacity(ctx: &Context) -> Capacity {
 }
 
 async fn used(ctx: &Context, nodes: &[Arc<Node>]) -> Result<Amount, kube::Error> {
-    let names: BTreeMap<&str, ()> = nodes.iter().filter_map(|n| Some((n.metadata.name.as_deref()?, ()))).collect();
+    let names: BTreeSet<&str> = nodes.iter().filter_map(|n| n.metadata.name.as_deref()).collect();
     let api: Api<Pod> = Api::all(ctx.local.clone());
     let mut params = ListParams::default().limit(PAGE).fields("status.phase!=Succeeded,status.phase!=Failed");
     let mut used = Amount::default();
@@ -81,7 +81,7 @@ async fn used(ctx: &Context, nodes: &[Arc<Node>]) -> Result<Amount, kube::Error>
         let page = api.list(&params).await?;
         for pod in &page.items {
             let Some(spec) = &pod.spec else { continue };
-            if spec.node_name.as_deref().is_some_and(|n| names.contains_key(n)) {
+            if spec.node_name.as_deref().is_some_and(|n| names.contains(n)) {
                 for c in &spec.containers {
                     let asked = c.resources.as_ref().and_then(|r| r.requests.as_ref());
                     used.add(Amount::of(|name| asked.and_then(|a| a.get(name)).map(|q| &q.0)));

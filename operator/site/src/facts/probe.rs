@@ -18,9 +18,8 @@ const CONTENT: &[u8] = b"probe";
 
 /// The store's state, and what is wrong with it.
 pub async fn probe(store: &Store, site: &str) -> (StoreState, String) {
-    let done = match timeout(ANSWERS, attempt(store, site)).await {
-        Ok(done) => done,
-        Err(_) => return (StoreState::Away, format!("{store} did not answer for {} s", ANSWERS.as_secs())),
+    let Ok(done) = timeout(ANSWERS, attempt(store, site)).await else {
+        return (StoreState::Away, format!("{store} did not answer for {} s", ANSWERS.as_secs()));
     };
     match done {
         Ok(()) => (StoreState::Usable, String::new()),

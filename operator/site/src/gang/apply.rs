@@ -17,7 +17,7 @@ use kube::api::{DeleteParams, LogParams, PostParams, Preconditions};
 use tokio::time::timeout;
 
 use super::{Gang, PassError};
-use crate::backend::CurrentPod;
+use crate::callers::CurrentPod;
 use crate::gang::observe::process;
 use crate::{names, render};
 

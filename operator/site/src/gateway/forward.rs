@@ -20,7 +20,7 @@ const BELIEVED: Duration = Duration::from_secs(2);
 /// An API server that does not answer for so long is away.
 const ANSWERS: Duration = Duration::from_secs(5);
 /// Longest answer of a leader: above the longest wait of a view (30 s).
-const LEADER: Duration = Duration::from_secs(60);
+const LEADER: Duration = Duration::from_mins(1);
 /// Longest wait for a connection to it, in the same cluster.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Marks a request that was passed on once: two replicas that each believe in the other would pass it on for ever.

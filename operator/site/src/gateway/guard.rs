@@ -7,6 +7,7 @@ use coalition_gateway::refusal::Refusal;
 
 use super::keys::{BadToken, Keys};
 use crate::backend::ClusterSite;
+use crate::callers::Sender;
 
 /// Lets in current pods of one gang.
 #[derive(Debug)]
@@ -28,13 +29,13 @@ impl PodGuard {
         if pod.namespace != self.namespace {
             return Err(Refusal::Unauthorized(format!("pod {}/{} is not of this gang", pod.namespace, pod.name)));
         }
-        match self.site.worker_of(&pod.name, &pod.uid) {
-            Ok(Some(worker)) => Ok(Caller::Worker(worker)),
-            Ok(None) => Err(Refusal::Unauthorized(format!(
+        match self.site.sender(&pod.name, &pod.uid) {
+            Sender::Worker(worker) => Ok(Caller::Worker(worker)),
+            Sender::Nobody => Err(Refusal::Unauthorized(format!(
                 "pod {} is not the newest of a worker of this gang: another took its place, and nothing it does counts",
                 pod.name
             ))),
-            Err(()) => {
+            Sender::NotSeen => {
                 Err(Refusal::Unavailable(format!("pod {} was just made and is not seen yet: ask again", pod.name)))
             }
         }

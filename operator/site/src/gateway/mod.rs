@@ -73,7 +73,7 @@ async fn answer(State(host): State<Arc<Host>>, request: Request) -> Response {
         return Refusal::NotFound(what).into_response();
     };
     if !host.leads.is_so() {
-        return host.forward.pass(request).await.unwrap_or_else(|e| e.into_response());
+        return host.forward.pass(request).await.unwrap_or_else(Refusal::into_response);
     }
     let Some(mut router) = host.hosted.get(&namespace, &gang) else {
         let known = host.sources.waiting().is_some() || host.sources.gang(&namespace, &gang).is_some();

@@ -114,6 +114,33 @@ impl Api1 {
         Api::namespaced(self.client.clone(), "site-north")
     }
 
+    /// Asks for another run's part of a namespace that the site's settings do not list.
+    pub async fn ask_unlisted(&self, run: &str) -> Result<()> {
+        let mut spec = samples::asked(json!({"workers": 1, "cpuThreads": 1}));
+        spec["run"] = json!(run);
+        spec["trainingRun"]["namespace"] = json!("elsewhere");
+        let object = SiteRun::new(run, serde_json::from_value(spec)?);
+        self.asked().create(&PostParams::default(), &object).await?;
+        Ok(())
+    }
+
+    /// Annotates the gang, or takes the annotation away.
+    pub async fn annotate(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let note = json!({"metadata": {"annotations": {name: value}}});
+        self.gangs().patch(samples::RUN, &PatchParams::default(), &Patch::Merge(&note)).await?;
+        Ok(())
+    }
+
+    /// Waits until the gateway gives worker 0 these orders.
+    pub async fn orders(&self, at: &str, token: &str, worker: u32, orders: &str) -> Result<()> {
+        let permit = json!({"worker": worker, "process": "any"});
+        wait::until_async(&format!("orders to {orders}"), LONG, || async {
+            let (_, permit) = self.post(at, token, "/v1/permit", &permit).await?;
+            Ok((permit["orders"] == orders).then_some(()))
+        })
+        .await
+    }
+
     /// Asks the site for its part of a run, as a hub does.
     pub async fn ask(&self, change: impl Fn(&mut Value)) -> Result<SiteRun> {
         let mut spec = samples::asked(json!({"workers": 2, "cpuThreads": 1}));
