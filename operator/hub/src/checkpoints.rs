@@ -38,7 +38,10 @@ pub fn seq(object: &Checkpoint) -> Seq {
 
 /// The checkpoints whose bytes are wanted because something names them.
 pub fn named(objects: &[Arc<Checkpoint>], retained: &BTreeSet<Seq>) -> BTreeSet<Seq> {
-    let stays = |c: &&Arc<Checkpoint>| c.metadata.deletion_timestamp.is_none();
+    // One that is being deleted with Retain is named before it is remembered: no site may be asked without it in between.
+    let stays = |c: &&Arc<Checkpoint>| {
+        c.metadata.deletion_timestamp.is_none() || c.spec.deletion_policy == DeletionPolicy::Retain
+    };
     objects.iter().filter(stays).map(|c| seq(c)).chain(retained.iter().copied()).collect()
 }
 

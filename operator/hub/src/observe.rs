@@ -2,10 +2,11 @@
 //!
 //! A site is heard of when its Lease is renewed or a report comes; both are dated by the arrival here. No time that stands in
 //! an object is read: the clocks of two machines are never compared.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coalition_crds::site::{Facts, Site};
+use coalition_planner::genesis::GATHER_MILLIS;
 use coalition_planner::{Millis, Received, World};
 use coalition_protocol::{Digest, SiteId};
 
@@ -23,8 +24,8 @@ pub struct Seen {
     pub labels: BTreeMap<SiteId, BTreeMap<String, String>>,
 }
 
-/// Takes what is new into `world`.
-pub fn observe(world: &mut World, sources: &Sources, namespace: &str, seen: &mut Seen, now: Millis) {
+/// Takes what is new into `world`. `since` is when this hub began to lead.
+pub fn observe(world: &mut World, sources: &Sources, namespace: &str, seen: &mut Seen, since: Millis, now: Millis) {
     let sites: Vec<Arc<Site>> = sources.sites.all();
     let matching = facts::matching(&world.spec, sites.iter().map(AsRef::as_ref));
     let told: BTreeMap<SiteId, Facts> =
@@ -48,16 +49,24 @@ pub fn observe(world: &mut World, sources: &Sources, namespace: &str, seen: &mut
         world.add_site(id.clone(), now);
     }
     // One that is not selected any more takes no new part; what it has, it keeps.
-    let was_member = |id: &SiteId| world.view.as_ref().is_some_and(|v| v.members().contains_key(id));
+    let was_member: BTreeSet<SiteId> = world.view.iter().flat_map(|v| v.members().keys().cloned()).collect();
     let unselected: Vec<SiteId> =
-        world.sites.keys().filter(|id| !candidates.contains_key(*id) && !was_member(id)).cloned().collect();
+        world.sites.keys().filter(|id| !candidates.contains_key(*id) && !was_member.contains(*id)).cloned().collect();
     for id in unselected {
         world.sites.remove(&id);
     }
     seen.labels = candidates.iter().map(|(id, c)| (id.clone(), c.labels.clone())).collect();
     for id in world.sites.keys().cloned().collect::<Vec<_>>() {
         report(world, sources, &id, seen, now);
+        if !told.contains_key(&id)
+            && !was_member.contains(&id)
+            && let Some(site) = world.sites.get_mut(&id)
+        {
+            site.contact = None;
+        }
         let refusal = match candidates.get(&id) {
+            // It may yet say what it has: a run that begins waits for it as for a silent one.
+            Some(_) if !told.contains_key(&id) && is_coming(sources, &id, since, now) => None,
             Some(c) => c.refusal.clone(),
             None => Some("spec.sites.selector does not match it any more".to_owned()),
         };
@@ -65,6 +74,11 @@ pub fn observe(world: &mut World, sources: &Sources, namespace: &str, seen: &mut
             site.refusal = refusal.or_else(|| seen.hindered.get(&id).cloned().flatten());
         }
     }
+}
+
+/// True if a site that has not told what it has may do so soon: it is heard of, or this hub has not listened for long.
+fn is_coming(sources: &Sources, id: &SiteId, since: Millis, now: Millis) -> bool {
+    now.since(sources.heard(id.as_str()).unwrap_or(since)) < GATHER_MILLIS
 }
 
 /// What one site answered since the last pass, and when it was heard of.

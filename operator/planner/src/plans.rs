@@ -30,9 +30,9 @@ pub fn patience_ends(s: &Standing<'_>) -> Millis {
 
 /// Members of a plan for `round`; empty while it is better to wait.
 fn members(s: &Standing<'_>, round: Round) -> Vec<SiteId> {
-    // D9: with genesis all are members, before anyone could show anything.
+    // D9: with genesis all are members, before anyone could show anything. Who joined since is too new, as later.
     if round == Round(1) && s.view.plans_issued() == 0 {
-        return s.good().cloned().collect();
+        return s.view.plannable(round).cloned().collect();
     }
     let can: Vec<&SiteId> = s.view.plannable(round).collect();
     let ready: Vec<&SiteId> = can.iter().copied().filter(|x| s.current(x)).collect();

@@ -51,7 +51,7 @@ impl Keeper {
             world.announced(*seq);
         }
         world.holders = checkpoints::holders(&leader.sources, object, &self.namespace);
-        observe::observe(world, &leader.sources, &self.namespace, seen, now);
+        observe::observe(world, &leader.sources, &self.namespace, seen, leader.since, now);
         world.tick(now);
         if let Some(reason) = unfit(world, &leader.key.public().0, identity) {
             let status = RunStatus { phase: Phase::Stalled, ..stalled(plan(world, now).status, reason) };
