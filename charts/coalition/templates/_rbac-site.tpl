@@ -1,12 +1,15 @@
-{{- /* What the site role may do. operator/docs/security.md says why for each; e2e/charts tests hold it down. */ -}}
+{{- /* What the site role may do. operator/docs/rbac.md says why for each; e2e/charts tests hold it down. */ -}}
 
 {{- /* In the whole cluster: counting what is free needs all nodes and all pods. Reading only. */ -}}
 {{- define "coalition.site.clusterRules" -}}
 - apiGroups: [""]
-  resources: [nodes, pods]
+  resources: [nodes]
   verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
 # The keys by which tokens of worker pods are checked offline.
-- nonResourceURLs: [/openid/v1/jwks, /.well-known/openid-configuration]
+- nonResourceURLs: [/openid/v1/jwks, /.well-known/openid-configuration, /version]
   verbs: [get]
 {{- end }}
 
@@ -25,12 +28,10 @@
 {{- define "coalition.site.workerRules" -}}
 - apiGroups: [coalition.training]
   resources: [gangs]
-  verbs: [get, list, watch, create, update, patch, delete]
+  verbs: [get, list, watch, create, update, delete]
+# One PUT with the version that was seen: no patch.
 - apiGroups: [coalition.training]
   resources: [gangs/status]
-  verbs: [get, update, patch]
-- apiGroups: [coalition.training]
-  resources: [gangs/finalizers]
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]
@@ -40,11 +41,11 @@
   verbs: [get]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, delete]
+  verbs: [create]
 # Tokens of attempts, by the names that Gangs give. It can list none.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create, update, delete]
+  verbs: [get, create, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -58,7 +59,7 @@ the hub opens to it one by one. */ -}}
   verbs: [get, list, watch]
 - apiGroups: [coalition.training]
   resources: [sitereports]
-  verbs: [get, list, watch, create, update, patch]
+  verbs: [get, create, update]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [site]
