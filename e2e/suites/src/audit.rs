@@ -149,7 +149,7 @@ mod tests {
             signature: String::new(),
         });
         let head = HistoryHead { epoch: 1, seq: head, digest: digest("") };
-        RunHistorySpec { run_id: "run".to_owned(), head, mirrored_seq: 0, records: records.collect() }
+        RunHistorySpec { run_id: "run".to_owned(), head, mirrored_seq: 0, fold: None, records: records.collect() }
     }
 
     fn wrong(books: &Books) -> String {
