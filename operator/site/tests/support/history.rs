@@ -28,6 +28,7 @@ fn genesis() -> SignedRecord {
         outer_lr: Real::new(0.7).unwrap(),
         outer_momentum: Real::new(0.9).unwrap(),
         members: vec![Assignment { site: "north".parse().unwrap(), incarnation: Incarnation(1) }],
+        origin: None,
     };
     let body = Body::Genesis(genesis);
     let run = RUN.parse().unwrap();

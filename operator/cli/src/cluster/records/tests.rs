@@ -93,7 +93,7 @@ fn object() -> RunHistory {
         parent = digest;
     }
     let head = HistoryHead { epoch: 1, seq: i64::try_from(records.len()).unwrap() - 1, digest: parent.to_string() };
-    let spec = RunHistorySpec { run_id: "mine-0123456789".to_owned(), head, mirrored_seq: 3, records };
+    let spec = RunHistorySpec { run_id: "mine-0123456789".to_owned(), head, mirrored_seq: 3, fold: None, records };
     RunHistory::new("mine-0123456789", spec)
 }
 

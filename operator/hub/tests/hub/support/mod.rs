@@ -28,7 +28,7 @@ pub const RUNS: &str = "research";
 /// The hub's own.
 pub const SYSTEM: &str = "coalition-system";
 /// How long anything here may take on a busy machine.
-pub const BOUND: Duration = Duration::from_secs(120);
+pub const BOUND: Duration = Duration::from_mins(2);
 
 /// An API server with our kinds, the namespaces, and Site objects of these names; none where no cluster can be.
 pub fn server(sites: &[&str]) -> Result<Option<(World, Cluster)>> {
