@@ -1,7 +1,7 @@
 //! Bad manifests: refused by the API server itself where it can know, by every row of the tables that the kinds are tested
 //! with; else Stalled. Each within a second, with the field by name, and nothing is created.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use coalition_cluster::{Spec, World};
 use coalition_crds::validate;
 use coalition_suites::archives::root;
@@ -36,15 +36,15 @@ fn rows(table: &str) -> Result<Vec<Row>> {
             continue;
         }
         let [set, from] = changes;
-        let changed = |change| {
+        let changed = |change| -> Result<Value> {
             let mut object = table["base"].clone();
-            apply(&mut object, change);
-            object
+            apply(&mut object, change)?;
+            Ok(object)
         };
         out.push(Row {
             name: row["name"].as_str().unwrap_or_default().to_owned(),
-            new: changed(set),
-            old: row.get("from").map(|_| changed(from)),
+            new: changed(set)?,
+            old: row.get("from").map(|_| changed(from)).transpose()?,
             refused: row["want"].as_array().is_some_and(|want| !want.is_empty()),
         });
     }
@@ -52,7 +52,7 @@ fn rows(table: &str) -> Result<Vec<Row>> {
 }
 
 /// Sets each field at a path such as `spec.siteTemplates[0].workers`; null removes it.
-fn apply(object: &mut Value, changes: serde_json::Map<String, Value>) {
+fn apply(object: &mut Value, changes: serde_json::Map<String, Value>) -> Result<()> {
     for (path, value) in changes {
         let pointer = format!("/{}", path.replace('[', ".").replace(']', "").replace('.', "/"));
         let (parent, key) = pointer.rsplit_once('/').unwrap_or_default();
@@ -60,9 +60,10 @@ fn apply(object: &mut Value, changes: serde_json::Map<String, Value>) {
             (Some(Value::Array(list)), Ok(index)) => list[index] = value,
             (Some(Value::Object(map)), _) if value.is_null() => drop(map.remove(key)),
             (Some(at), _) => at[key] = value,
-            (None, _) => panic!("{path} is nowhere in {object}"),
+            (None, _) => bail!("{path} is nowhere in {object}"),
         }
     }
+    Ok(())
 }
 
 struct Server {

@@ -28,13 +28,12 @@ struct Open {
 
 /// Shows logs of one site, or of all.
 pub fn logs(dir: &Path, site: Option<&str>, l: &Logs) -> Result<u8, LocalError> {
-    let (layout, chosen) = match site {
-        Some(site) => find::site("logs", site, dir).map(|(layout, site)| (layout, vec![site]))?,
-        None => {
-            let layout = find::layout(dir)?;
-            let all = sites(&layout).iter().filter_map(|s| s.parse().ok()).collect();
-            (layout, all)
-        }
+    let (layout, chosen) = if let Some(site) = site {
+        find::site("logs", site, dir).map(|(layout, site)| (layout, vec![site]))?
+    } else {
+        let layout = find::layout(dir)?;
+        let all = sites(&layout).iter().filter_map(|s| s.parse().ok()).collect();
+        (layout, all)
     };
     let mut open = Vec::new();
     for site in &chosen {

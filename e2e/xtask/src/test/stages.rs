@@ -105,9 +105,12 @@ fn charts(gate: &Gate, tally: &mut Tally) -> Result<()> {
     nextest(gate, tally, &which, &[(setup::cluster::VARIABLE, helm)])
 }
 
-/// The tests that start clusters: those of the harness's own folder of tests, whose unit tests need none, and those that
-/// install the charts.
-const CLUSTER: &str = "(package(coalition-cluster) and kind(test)) or (package(coalition-charts) and (binary(install) or binary(images)))";
+/// The tests that start clusters: those in the folders of tests of the harness and of the roles, whose unit tests need none,
+/// those of the plugin, and those that install the charts.
+const CLUSTER: &str = "(package(coalition-cluster) and kind(test)) \
+     or (package(coalition-charts) and (binary(install) or binary(images))) \
+     or (package(coalition-hub) and kind(test)) or (package(coalition-site) and kind(test)) \
+     or (package(coalition-cli) and (binary(cluster) or binary(pods)))";
 /// The scenarios with everything installed.
 const SUITES: &str = "package(coalition-suites) and kind(test)";
 

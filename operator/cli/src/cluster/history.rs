@@ -17,12 +17,11 @@ pub fn history(h: &History) -> Result<u8, ClusterError> {
         let all = records::read(&object.spec);
         let from = all.len().saturating_sub(h.tail.unwrap_or(usize::MAX));
         let shown = all.get(from..).unwrap_or_default();
-        match print::whole(&shown, h.output)? {
-            Some(text) => say!("{text}"),
-            None => {
-                say!("{}", records::rows(shown, h.output == Output::Wide));
-                note!("{}", style::faint(&rest(&object, &all)));
-            }
+        if let Some(text) = print::whole(&shown, h.output)? {
+            say!("{text}")
+        } else {
+            say!("{}", records::rows(shown, h.output == Output::Wide));
+            note!("{}", style::faint(&rest(&object, &all)));
         }
         let damaged = all.iter().filter(|r| r.damage.is_some()).count();
         if damaged > 0 {

@@ -44,7 +44,9 @@ pub fn logs(run: &str, site: Option<&str>, l: &Logs) -> Result<u8, ClusterError>
                 None => gone(gang, l.worker),
             }
         }
-        lines::merge(logs, l.by_rank).iter().for_each(|line| say!("{}", line.shown(l.output)));
+        for line in lines::merge(logs, l.by_rank) {
+            say!("{}", line.shown(l.output));
+        }
         if l.follow {
             follow(&cluster, &gangs, l, last).await?;
         }

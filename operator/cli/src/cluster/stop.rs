@@ -52,7 +52,9 @@ pub fn resume(name: Option<&str>, how: &How, reach: &Reach) -> Result<u8, Cluste
         let before: TrainingRun = hub.get(name).await?;
         let was_stopped = before.annotations().contains_key(STOP_ANNOTATION);
         let run = if was_stopped { hub.merge(name, &annotation(Value::Null)).await? } else { before };
-        resumed(&run, was_stopped).iter().for_each(|line| note!("{line}"));
+        for line in resumed(&run, was_stopped) {
+            note!("{line}");
+        }
         Ok(exit_code::OK)
     })
 }
