@@ -94,16 +94,19 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
+    /// Work that is being done, counted.
+    struct Running(Arc<AtomicU32>);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn work_is_done_while_the_lease_is_held_and_only_then() {
         let (sender, receiver) = watch::channel(None);
         let running = Arc::new(AtomicU32::new(0));
-        struct Running(Arc<AtomicU32>);
-        impl Drop for Running {
-            fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::SeqCst);
-            }
-        }
         let r = running.clone();
         let metrics = Arc::new(Metrics::new("0"));
         let m = metrics.clone();

@@ -18,7 +18,7 @@ pub fn history(h: &History) -> Result<u8, ClusterError> {
         let from = all.len().saturating_sub(h.tail.unwrap_or(usize::MAX));
         let shown = all.get(from..).unwrap_or_default();
         if let Some(text) = print::whole(&shown, h.output)? {
-            say!("{text}")
+            say!("{text}");
         } else {
             say!("{}", records::rows(shown, h.output == Output::Wide));
             note!("{}", style::faint(&rest(&object, &all)));
