@@ -39,6 +39,10 @@ pub enum Reason {
     CheckpointUnusable,
     /// Fewer sites than `sites.min` are there.
     WaitingForSites,
+    /// No Site has the labels that `sites.selector` asks for.
+    NoSiteMatches,
+    /// Every site that matches refuses its part.
+    SitesRefuse,
     /// A new leader waits until sites echo its nonce.
     NewLeader,
     /// The initial state is not agreed on yet.

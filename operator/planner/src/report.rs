@@ -39,9 +39,13 @@ pub fn queued(world: &World, now: Millis) -> RunStatus {
         message.push_str("; ");
         message.push_str(&r);
     }
+    let (phase, reason) = waiting(world);
+    if reason == Reason::NoSiteMatches {
+        message = format!("spec.sites.selector: {}: matches no Site. {NO_SITE}", selector(world));
+    }
     RunStatus {
-        phase: if world.suspend { Phase::Suspended } else { Phase::Queued },
-        reason: if world.suspend { Reason::SuspendRequested } else { Reason::WaitingForSites },
+        phase,
+        reason,
         message,
         head: None,
         tokens: 0,
@@ -55,6 +59,26 @@ pub fn queued(world: &World, now: Millis) -> RunStatus {
         checkpoint: None,
         restarts_charged: 0,
         restarts_infrastructure: 0,
+    }
+}
+
+/// The way out where no site matches.
+const NO_SITE: &str = "Label one with `kubectl label site NAME KEY=VALUE`, or create a run that selects others; `kubectl get sites \
+                       --show-labels` lists what there is";
+
+fn selector(world: &World) -> String {
+    let pairs: Vec<String> = world.spec.sites.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    if pairs.is_empty() { "every site".to_owned() } else { pairs.join(",") }
+}
+
+/// What a run without a history waits for. A site that was never heard of may yet agree, so it counts as one that waits.
+fn waiting(world: &World) -> (Phase, Reason) {
+    let refuses = |s: &crate::Site| s.refusal.is_some() && s.contact.is_some();
+    match () {
+        () if world.suspend => (Phase::Suspended, Reason::SuspendRequested),
+        () if world.sites.is_empty() => (Phase::Stalled, Reason::NoSiteMatches),
+        () if world.sites.values().all(refuses) => (Phase::Stalled, Reason::SitesRefuse),
+        () => (Phase::Queued, Reason::WaitingForSites),
     }
 }
 
