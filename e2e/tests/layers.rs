@@ -103,6 +103,8 @@ const NEVER: &[(&str, &[&[&str]])] = &[
             &["coalition-gateway", "coalition-courier", "coalition-store", "coalition-local", "coalition-site"],
         ],
     ),
+    ("coalition-site", &[TENSORS, TOP, &["coalition-hub", "coalition-local", "coalition-outer", "coalition-model"]]),
+    ("coalition-operator", &[TENSORS, TOP, &["coalition-local", "coalition-model", "coalition-engine"]]),
     ("coalition-local", &[TENSORS, TOP, &["kube-client", "coalition-model", "coalition-engine"]]),
     (
         "coalition-cli",
