@@ -62,6 +62,8 @@ pub struct Seen {
     pub parent: i32,
     /// Whether it ended and nobody has asked how.
     pub zombie: bool,
+    /// It is halted by a signal.
+    pub halted: bool,
     /// When it started, in ticks since the machine did: with the number this names a process for good.
     pub started: u64,
 }
@@ -71,7 +73,13 @@ fn parse(pid: i32, stat: &str) -> Option<Seen> {
     let rest: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
     // proc_pid_stat(5): state is field 3, ppid 4, starttime 22; `rest` begins with field 3.
     let (state, parent, started) = (rest.first()?, rest.get(1)?, rest.get(19)?);
-    Some(Seen { pid, parent: parent.parse().ok()?, zombie: *state == "Z", started: started.parse().ok()? })
+    Some(Seen {
+        pid,
+        parent: parent.parse().ok()?,
+        zombie: *state == "Z",
+        halted: *state == "T",
+        started: started.parse().ok()?,
+    })
 }
 
 /// What is known of `pid`, if it is there.
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn a_name_with_blanks_and_brackets_is_no_hindrance() {
         let stat = format!("7 (a) b) S 3 {} 99 0", ["0"; 17].join(" "));
-        assert_eq!(parse(7, &stat), Some(Seen { pid: 7, parent: 3, zombie: false, started: 99 }));
+        assert_eq!(parse(7, &stat), Some(Seen { pid: 7, parent: 3, zombie: false, halted: false, started: 99 }));
         assert_eq!(parse(7, "7 (a"), None);
     }
 

@@ -2,7 +2,8 @@
 //! Must not know which program it is.
 
 use crate::namespaces::{Namespaces, forked_by};
-use crate::process::Process;
+use crate::process::{self, Process};
+use crate::wait;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
@@ -15,6 +16,9 @@ use std::time::Duration;
 const TAIL: usize = 15;
 /// How long a killed process may stay: the kernel needs microseconds unless it waits for a disk.
 const END: Duration = Duration::from_secs(20);
+
+/// How long `nsenter` may take to halt after its program did: a signal's way, on a busy machine.
+const FOLLOWS: Duration = Duration::from_secs(5);
 
 /// What to run, and the process if it runs.
 #[derive(Debug)]
@@ -110,9 +114,14 @@ impl Program {
     /// Makes sure that its end is noticed, whatever ends it: a halted program has halted `nsenter` too, and the kernel does not
     /// finish a process namespace while somebody outside has not asked how one of its processes ended.
     pub fn wake(&self) {
-        if let Some(running) = &self.running {
-            wake(&running.starter);
+        let Some(running) = &self.running else { return };
+        let halted = |pid: i32| process::seen(pid).is_some_and(|seen| seen.halted);
+        let follows = || !halted(running.process.pid()) || halted(running.starter.id().cast_signed());
+        // Woken before it has followed its program it would halt afterwards, and nobody would wake it again.
+        if wait::until("nsenter to halt as its program did", FOLLOWS, || Ok(follows().then_some(()))).is_err() {
+            eprintln!("warning: {} is halted, and nsenter did not notice", self.name);
         }
+        wake(&running.starter);
     }
 
     /// The last lines of its log, as the end of an error.

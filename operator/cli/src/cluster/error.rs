@@ -266,8 +266,8 @@ mod tests {
 
     #[test]
     fn names_near_it_come_first() {
-        let known: Vec<String> = ["alpha", "quickstart", "zeta"].map(str::to_owned).to_vec();
-        assert_eq!(near("quikstart", &known), ": there are quickstart, alpha, zeta");
+        let known: Vec<String> = ["alpha", "quickstart", "zulu"].map(str::to_owned).to_vec();
+        assert_eq!(near("quikstart", &known), ": there are quickstart, alpha, zulu");
         assert_eq!(near("x", &[]), ": there is none");
         let many: Vec<String> = (0..12).map(|n| format!("run-{n:02}")).collect();
         assert!(near("run-11", &many).starts_with(": there are run-11, ") && near("run-11", &many).ends_with("4 more"));
