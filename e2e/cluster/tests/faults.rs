@@ -1,7 +1,7 @@
 //! Faults do what they say, and their ends undo it.
 
 use anyhow::{Context, Result, bail};
-use coalition_cluster::{Cluster, Fault, Link, Place, Spec, Target, World};
+use coalition_cluster::{Cluster, Fault, Link, Place, Spec, Target, World, wait};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::api::PostParams;
@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// How long an API server that cannot answer is asked: several times what one that can needs.
 const ANSWER: Duration = Duration::from_secs(3);
+
+/// How long a mended cable may take: some of the kernel's looks for a neighbour, a second each.
+const MENDED: Duration = Duration::from_secs(20);
 
 /// Whether the API answers, asked with a client of its own on the current runtime.
 async fn answers(cluster: &Cluster) -> bool {
@@ -64,6 +67,9 @@ fn a_cut_site_is_unreachable_and_goes_on() -> Result<()> {
         let name = format!("inside-{}", if link == Link::Site { "site" } else { "machine" });
         north.run(write(&north, &name)).context("the site does not go on by itself")?;
         north.apply(&cut.end().context("a cut has an end")?)?;
+        // A neighbour that did not answer stays unreachable to the kernel for a second or three.
+        let again = || async { Ok(answers(&north).await.then_some(())) };
+        world.run(wait::until_async("the API through the mended cable", MENDED, again))?;
         assert!(world.run(has(&north, &name))?);
     }
     Ok(())
