@@ -170,9 +170,11 @@ fn leave(o: &Observed, memory: &mut Memory, now: Millis, plan: &mut Plan) {
     for index in 0..o.workers {
         let Some(pod) = o.current(index) else { continue };
         match pod.state {
-            State::Ended(_) => {}
+            // Finished, it stays to be looked at, as a Job's does. One that saved and left would show as an error, and its
+            // worker goes on in another.
+            State::Ended(End::Exited(0)) => {}
             _ if pod.leaving => {}
-            State::Pending => plan.delete(pod, false),
+            State::Ended(_) | State::Pending => plan.delete(pod, false),
             State::Running if late <= now => plan.delete(pod, false),
             State::Running => plan.wait(late),
         }
