@@ -103,7 +103,7 @@ const NEVER: &[(&str, &[&[&str]])] = &[
             &["coalition-gateway", "coalition-courier", "coalition-store", "coalition-local", "coalition-site"],
         ],
     ),
-    ("coalition-site", &[TENSORS, TOP, &["coalition-hub", "coalition-local", "coalition-outer", "coalition-model"]]),
+    ("coalition-site", &[TENSORS, TOP, &["coalition-hub", "coalition-local", "coalition-model", "coalition-engine"]]),
     ("coalition-operator", &[TENSORS, TOP, &["coalition-local", "coalition-model", "coalition-engine"]]),
     ("coalition-local", &[TENSORS, TOP, &["kube-client", "coalition-model", "coalition-engine"]]),
     (
@@ -126,6 +126,11 @@ const NEVER: &[(&str, &[&[&str]])] = &[
             TOP,
             &["coalition-planner", "coalition-gateway", "coalition-local", "coalition-hub", "coalition-site"],
         ],
+    ),
+    // It sees what Helm renders and what an API server makes of it.
+    (
+        "coalition-charts",
+        &[TENSORS, TOP, OURS, &["coalition-crds", "coalition-protocol", "coalition-hub", "coalition-site"]],
     ),
     ("xtask", &[TENSORS, KUBERNETES, WORLD, EVERY, &["coalition-cluster"]]),
 ];
