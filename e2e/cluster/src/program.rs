@@ -184,7 +184,11 @@ mod tests {
         assert!(program.check().is_err());
         program.start(&inner).unwrap();
         assert!(program.start(&inner).is_err(), "it runs already");
-        program.running.as_ref().unwrap().process.signal(Signal::STOP).unwrap();
+        let process = &program.running.as_ref().unwrap().process;
+        process.signal(Signal::STOP).unwrap();
+        // A signal is sent before it is felt: woken in between, nsenter would halt afterwards.
+        let halted = || Ok(process::seen(process.pid()).filter(|seen| seen.halted));
+        wait::until("the program to halt", FOLLOWS, halted).unwrap();
         assert!(program.is_running());
         program.wake();
         inner.end().unwrap();
