@@ -1,8 +1,9 @@
 //! Kills, from the smallest to the largest, each timed by phase: the worker's process, its container, its pod, its node.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use coalition_cluster::{Fault, Place, Target};
 use coalition_suites::{Installed, Layout, Run, Tiny};
+use k8s_openapi::api::core::v1::Pod;
 use std::time::Duration;
 
 /// The trainer's program, in its image.
@@ -34,7 +35,13 @@ fn a_run_comes_back_from_kills_of_every_size() -> Result<()> {
     }
     timed(&run, "container killed", Duration::from_secs(6), || kill("supervise"))?;
     timed(&run, "pod deleted", Duration::from_secs(8), || {
-        let pod = run.pods()?.first().and_then(|pod| pod.metadata.name.clone()).unwrap_or_default();
+        // The one that was killed before may still be on its way out.
+        let lives = |pod: &&Pod| {
+            pod.metadata.deletion_timestamp.is_none()
+                && pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+        };
+        let pods = run.pods()?;
+        let pod = pods.iter().find(lives).and_then(|pod| pod.metadata.name.clone()).context("no worker runs")?;
         at.kubectl(&["delete", "pod", &pod, "-n", "training", "--wait=false"]).map(drop)
     })?;
     let node = run.node()?;
