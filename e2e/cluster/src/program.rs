@@ -184,6 +184,8 @@ mod tests {
         assert!(program.check().is_err());
         program.start(&inner).unwrap();
         assert!(program.start(&inner).is_err(), "it runs already");
+        let begun = || Ok(program.said().contains("begun").then_some(()));
+        wait::until("the program to begin", FOLLOWS, begun).unwrap();
         let process = &program.running.as_ref().unwrap().process;
         process.signal(Signal::STOP).unwrap();
         // A signal is sent before it is felt: woken in between, nsenter would halt afterwards.
