@@ -69,10 +69,10 @@ pub(crate) fn manifests(s3: &S3) -> Vec<Value> {
             "securityContext": {
                 "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
             },
-            "volumeMounts": [{"name": "text", "mountPath": "/text"}, {"name": "work", "mountPath": "/work"}],
+            "volumeMounts": [{"name": "text", "mountPath": "/text"}, {"name": "prepared", "mountPath": "/prepared"}],
         })
     };
-    let folder = format!("/work/{DATASET}");
+    let folder = format!("/prepared/{DATASET}");
     let documents = documents();
     let files: Vec<String> = documents.iter().map(|(name, _)| format!("/text/{name}")).collect();
     let mut prepare = vec!["data", "prepare", "--out", &folder];
@@ -96,7 +96,7 @@ pub(crate) fn manifests(s3: &S3) -> Vec<Value> {
                 "containers": [container("push", &["data", "push", &folder, &url(s3)])],
                 "volumes": [
                     {"name": "text", "configMap": {"name": NAME}},
-                    {"name": "work", "emptyDir": {}},
+                    {"name": "prepared", "emptyDir": {}},
                 ],
             },
         }),
