@@ -23,6 +23,34 @@ pub struct Parts {
     pub looked: String,
 }
 
+impl Parts {
+    /// Takes what the courier found under the leader's `nonce`. True if that changes what trainers are shown.
+    pub fn take(&mut self, findings: Findings, endpoint: Option<&str>, nonce: &str) -> bool {
+        let before = &self.findings;
+        // An answer to a leader says what is mirrored here beyond its head: without a look there is none.
+        let looked = findings.compared;
+        let visible = looked && self.looked != nonce
+            || before.records.is_empty() != findings.records.is_empty()
+            || before.held != findings.held
+            || before.lacks_origin != findings.lacks_origin
+            || before.store_lost != findings.store_lost
+            || before.opened != findings.opened;
+        self.findings = findings;
+        self.endpoint = endpoint.map(str::to_owned);
+        if looked {
+            nonce.clone_into(&mut self.looked);
+        }
+        visible
+    }
+
+    /// True if trainers may be shown what is asked. Not before the state stands here that the run begins from; and not while a
+    /// hub that was seen lacks records that stand here, for a trainer would go on from an older state (D7).
+    pub fn is_whole(&self, run: &SiteRun, hub_seen: bool) -> bool {
+        let answered = self.looked == run.nonce && self.findings.records.is_empty();
+        !self.findings.lacks_origin && (answered || !hub_seen)
+    }
+}
+
 /// The report that follows from the parts. What no part says is as in `before`, unless that belongs to another incarnation.
 pub fn compose(run: &SiteRun, before: Option<&SiteReport>, parts: &Parts) -> SiteReport {
     let before = before.filter(|b| b.run == run.run);
@@ -88,4 +116,40 @@ fn idle(progress: &mut Progress, gang: &GangReport) {
     } else {
         format!("workers to join ({} of {})", gang.workers_ready, gang.workers)
     };
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn run() -> SiteRun {
+        let zero = coalition_protocol::Digest::ZERO;
+        serde_json::from_value(serde_json::json!({
+            "run": "mine", "site": "north", "epoch": 1, "incarnation": 1, "nonce": "n", "desired": "run",
+            "head": {"epoch": 1, "seq": 0, "digest": zero}, "spec": {}, "peers": [], "offers": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn no_trainer_begins_before_the_state_stands_that_the_run_begins_from() {
+        let mut parts = Parts::default();
+        let lacks = Findings { compared: true, lacks_origin: true, ..Findings::default() };
+        assert!(parts.take(lacks.clone(), None, "n"));
+        assert!(!parts.is_whole(&run(), true) && !parts.is_whole(&run(), false));
+        assert!(!parts.take(lacks.clone(), None, "n"), "nothing new");
+        assert!(parts.take(Findings { lacks_origin: false, ..lacks }, None, "n"), "trainers wait for this");
+        assert!(parts.is_whole(&run(), true) && parts.is_whole(&run(), false));
+    }
+
+    #[test]
+    fn a_leader_that_was_not_answered_shows_trainers_nothing() {
+        let mut parts = Parts::default();
+        assert!(!parts.is_whole(&run(), true));
+        assert!(parts.is_whole(&run(), false), "nobody to answer");
+        assert!(parts.take(Findings { compared: true, ..Findings::default() }, None, "n"));
+        assert!(parts.is_whole(&run(), true));
+        assert!(!parts.is_whole(&SiteRun { nonce: "next".to_owned(), ..run() }, true), "another leader");
+    }
 }

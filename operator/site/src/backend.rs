@@ -122,21 +122,7 @@ impl ClusterSite {
 
     /// What the site cannot do for this run, beside what the courier finds.
     pub fn found(&self, findings: Findings, endpoint: Option<&str>, nonce: &str) {
-        let changed = self.locked(|i| {
-            // An answer to a leader says what is mirrored here beyond its head: without a look there is none.
-            let looked = findings.compared;
-            let visible = looked && i.parts.looked != nonce
-                || i.parts.findings.records.is_empty() != findings.records.is_empty()
-                || i.parts.findings.held != findings.held
-                || i.parts.findings.store_lost != findings.store_lost
-                || i.parts.findings.opened != findings.opened;
-            i.parts.findings = findings;
-            i.parts.endpoint = endpoint.map(str::to_owned);
-            if looked {
-                nonce.clone_into(&mut i.parts.looked);
-            }
-            visible
-        });
+        let changed = self.locked(|i| i.parts.take(findings, endpoint, nonce));
         if changed {
             self.touch();
         }
@@ -206,9 +192,8 @@ impl SiteBackend for ClusterSite {
         let opened = reported.or_else(|| self.object.opened());
         let hub_seen = self.history.is_seen();
         self.locked(|i| {
-            // While the hub lacks records that stand here no trainer may go on from an older state (D7). A hub that was not
-            // seen in this life shows none, and what trainers read is this site's own mirror.
-            let whole = |r: &SiteRun| !hub_seen || i.parts.looked == r.nonce && i.parts.findings.records.is_empty();
+            // A hub that was not seen in this life shows no records, and what trainers read is this site's own mirror.
+            let whole = |r: &SiteRun| i.parts.is_whole(r, hub_seen);
             // Before the opening entry is durably reported, no trainer may write under this incarnation (D8).
             let site_run = i.asked.clone().filter(|r| opened == Some(r.incarnation) && whole(r));
             let damaged = site_run.as_ref().is_some_and(|r| i.parts.damaged == Some(r.incarnation));

@@ -119,22 +119,7 @@ impl LocalSite {
 
     /// Takes what the courier found under the leader's `nonce` into the next report.
     pub fn found(&self, findings: Findings, endpoint: &str, nonce: &str) {
-        let changed = self.locked(|i| {
-            // An answer to a leader says what is mirrored here beyond its head: without a look there is none.
-            let looked = findings.compared;
-            let visible = looked && i.parts.looked != nonce
-                || i.parts.findings.records.is_empty() != findings.records.is_empty()
-                || i.parts.findings.held != findings.held
-                || i.parts.findings.lacks_origin != findings.lacks_origin
-                || i.parts.findings.store_lost != findings.store_lost
-                || i.parts.findings.opened != findings.opened;
-            i.parts.findings = findings;
-            i.parts.endpoint = Some(endpoint.to_owned());
-            if looked {
-                nonce.clone_into(&mut i.parts.looked);
-            }
-            visible
-        });
+        let changed = self.locked(|i| i.parts.take(findings, Some(endpoint), nonce));
         if changed {
             self.touch();
         }
@@ -212,11 +197,7 @@ impl SiteBackend for LocalSite {
         self.locked(|i| {
             // Before the opening entry is durably reported, no trainer may write under this incarnation (D8).
             let opened = i.durable.as_ref().and_then(|d| d.opened);
-            // Nor while the hub lacks records that stand here: a trainer would go on from an older state (D7).
-            // Nor before the state stands here that the run begins from.
-            let found = &i.parts.findings;
-            let whole = |r: &SiteRun| i.parts.looked == r.nonce && found.records.is_empty() && !found.lacks_origin;
-            let site_run = site_run.filter(|r| opened == Some(r.incarnation) && whole(r));
+            let site_run = site_run.filter(|r| opened == Some(r.incarnation) && i.parts.is_whole(r, true));
             let damaged = site_run.as_ref().is_some_and(|r| i.parts.damaged == Some(r.incarnation));
             let store_lost = i.parts.findings.store_lost || damaged;
             Snapshot { site_run, held: i.parts.findings.held.clone(), store_lost, over, pending: false }
