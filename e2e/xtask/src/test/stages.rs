@@ -115,15 +115,20 @@ const CLUSTER: &str = "(package(coalition-cluster) and kind(test)) \
 const SUITES: &str = "package(coalition-suites) and kind(test)";
 
 fn cluster(gate: &Gate, tally: &mut Tally) -> Result<()> {
-    nextest(gate, tally, CLUSTER, &cluster_tools(gate)?)
+    nextest(gate, tally, CLUSTER, &with_images(gate)?)
 }
 
 fn suites(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    nextest(gate, tally, SUITES, &with_images(gate)?)
+}
+
+/// The programs of clusters, and the images that run on them, built.
+fn with_images(gate: &Gate) -> Result<Vec<(&'static str, String)>> {
     let environment = cluster_tools(gate)?;
     if !environment.is_empty() {
         images::dev()?;
     }
-    nextest(gate, tally, SUITES, &environment)
+    Ok(environment)
 }
 
 /// Where tests find the programs of clusters; nothing where there can be none, which every test then says by itself.
