@@ -25,7 +25,7 @@ fn deleting_a_run_waits_for_no_site_that_is_away_and_keeps_checkpoints() -> Resu
             Ok((!kept.list(&ListParams::default()).await?.items.is_empty()).then_some(()))
         })
         .await?;
-        sites.cut("south", true);
+        sites.cut("south", true).await;
         runs(&client).delete("deleted", &DeleteParams::default()).await?;
         wait::until_async("the run to be gone", BOUND, || async {
             Ok(runs(&client).get_opt("deleted").await?.is_none().then_some(()))
@@ -41,7 +41,7 @@ fn deleting_a_run_waits_for_no_site_that_is_away_and_keeps_checkpoints() -> Resu
         let _hub = Running::start(&client, Dies::Never);
         tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.ok();
         assert_eq!(asked(&client).await?.len(), 1, "it is not heard: unknown is not gone");
-        sites.cut("south", false);
+        sites.cut("south", false).await;
         wait::until_async("the last SiteRun to be gone", BOUND, || async {
             Ok(asked(&client).await?.is_empty().then_some(()))
         })

@@ -51,6 +51,8 @@ pub struct Wires {
 pub struct Sites {
     task: JoinHandle<()>,
     pub wires: Arc<Mutex<Wires>>,
+    /// Held while a site is played: who is cut off says nothing any more, and is not in the middle of a word either.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Drop for Sites {
@@ -63,7 +65,8 @@ impl Sites {
     /// Plays sites of these names, each with its own reach of the API server.
     pub fn play(client: &Client, names: &[&str]) -> Self {
         let wires = Arc::new(Mutex::new(Wires::default()));
-        let (client, shared) = (client.clone(), wires.clone());
+        let turn = Arc::new(tokio::sync::Mutex::new(()));
+        let (client, shared, playing) = (client.clone(), wires.clone(), turn.clone());
         let mut sites: Vec<Played> = names
             .iter()
             .map(|n| Played {
@@ -79,9 +82,9 @@ impl Sites {
             let origin = Instant::now();
             loop {
                 let now = u64::try_from(origin.elapsed().as_millis()).unwrap();
-                let silent = shared.lock().unwrap().silent.clone();
                 for n in 0..sites.len() {
-                    if silent.iter().any(|s| s == sites[n].site.id.as_str()) {
+                    let _turn = playing.lock().await;
+                    if shared.lock().unwrap().silent.iter().any(|s| s == sites[n].site.id.as_str()) {
                         continue;
                     }
                     fetch(&mut sites, n);
@@ -95,11 +98,12 @@ impl Sites {
                 tokio::time::sleep(Duration::from_millis(TICK)).await;
             }
         });
-        Self { task, wires }
+        Self { task, wires, turn }
     }
 
-    /// Cuts a site off from the hub, or joins it again.
-    pub fn cut(&self, site: &str, off: bool) {
+    /// Cuts a site off from the hub, or joins it again. From then on it reads and says nothing.
+    pub async fn cut(&self, site: &str, off: bool) {
+        let _turn = self.turn.lock().await;
         let mut wires = self.wires.lock().unwrap();
         wires.silent.retain(|s| s != site);
         if off {
