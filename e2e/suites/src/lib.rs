@@ -30,6 +30,7 @@ mod recovery;
 mod run;
 mod said;
 mod stand_in;
+pub mod trials;
 mod usage;
 mod watch;
 

@@ -19,6 +19,7 @@ pub struct Tiny {
     name: String,
     sites: u64,
     workers: u64,
+    steps: u64,
     rounds: u64,
     changes: Vec<(String, Value)>,
 }
@@ -26,7 +27,7 @@ pub struct Tiny {
 impl Tiny {
     /// A run called `name`, of one site with one worker.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), sites: 1, workers: 1, rounds: ROUNDS, changes: Vec::new() }
+        Self { name: name.to_owned(), sites: 1, workers: 1, steps: STEPS, rounds: ROUNDS, changes: Vec::new() }
     }
 
     /// With at most so many sites.
@@ -40,6 +41,13 @@ impl Tiny {
     #[must_use]
     pub fn workers(mut self, workers: u64) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// With rounds of so many steps.
+    #[must_use]
+    pub fn steps(mut self, steps: u64) -> Self {
+        self.steps = steps;
         self
     }
 
@@ -68,9 +76,14 @@ impl Tiny {
         &self.name
     }
 
+    /// The tokens that it shall train on, by all sites.
+    pub fn tokens(&self) -> u64 {
+        BATCH * self.steps * self.rounds * self.sites
+    }
+
     /// The TrainingRun.
     pub fn run(&self) -> Value {
-        let tokens_per_round = BATCH * STEPS;
+        let tokens_per_round = BATCH * self.steps;
         let mut run = json!({
             "apiVersion": coalition_crds::names::API_VERSION,
             "kind": "TrainingRun",
@@ -96,7 +109,7 @@ impl Tiny {
                     "mixture": [{"name": DATASET}],
                 },
                 "training": {
-                    "tokens": tokens_per_round * self.rounds * self.sites,
+                    "tokens": self.tokens(),
                     "batchTokens": BATCH,
                     "optimizer": {"lr": 1.0e-3},
                     "schedule": {"name": "constant"},

@@ -11,6 +11,24 @@ use std::time::Duration;
 const LEFT: Duration = Duration::from_mins(1);
 
 #[test]
+fn a_run_is_suspended_and_goes_on_exactly_there() -> Result<()> {
+    let Some(at) = Installed::or_skip(Layout::one(1))? else { return Ok(()) };
+    let run = at.apply(&Tiny::new("demo").workers(2).endless())?;
+    run.until_round(2)?;
+    run.suspend(true)?;
+    run.until("Suspended")?;
+    wait::until("the workers to leave", LEFT, || Ok(run.pods()?.is_empty().then_some(())))?;
+    let there = run.round();
+    run.suspend(false)?;
+    run.until_round(there + 2)?;
+    run.check()?;
+    run.delete()?;
+    let checkpoints = at.kubectl(&["get", "checkpoints", "-n", "research", "-o", "name"])?;
+    ensure!(!checkpoints.is_empty(), "with the run its checkpoints are gone");
+    Ok(())
+}
+
+#[test]
 fn nobody_fights_with_a_tool_that_applies_the_same_again_and_again() -> Result<()> {
     let Some(at) = Installed::or_skip(Layout::one(1))? else { return Ok(()) };
     let tiny = Tiny::new("demo").rounds(30).with("/spec/ttlSecondsAfterFinished", json!(5));

@@ -85,24 +85,12 @@ impl Builder {
         }
     }
 
-    /// Builds the programs people use, and the harness that judges them, and returns the folder they lie in. All in one
-    /// call: each other choice of packages would compile their dependencies again.
+    /// Builds the programs people use, and the harnesses that judge them, and returns the folder they lie in. The choice is that of
+    /// the tests, examples and all: each other one has other features of shared libraries, and would compile everything again.
     pub fn programs(&self) -> Result<PathBuf> {
-        say::line("building kubectl-coalition, coalition-trainer and coalition-operator");
+        say::line("building the programs: kubectl-coalition, coalition-trainer, coalition-operator");
         let mut cargo = self.cargo();
-        cargo.args([
-            "build",
-            "--locked",
-            "-p",
-            "coalition-cli",
-            "-p",
-            "coalition-trainer",
-            "-p",
-            "coalition-operator",
-            "-p",
-            "coalition-e2e",
-            "--bins",
-        ]);
+        cargo.args(["build", "--locked", "--workspace", "--bins", "--examples"]);
         proc::run(&mut cargo, "build the programs")?;
         Ok(target_dir().join("debug"))
     }

@@ -8,6 +8,7 @@ mod build;
 mod build_folder;
 mod cache;
 mod campaign;
+mod campaigns;
 mod cluster;
 mod crds;
 mod images;
