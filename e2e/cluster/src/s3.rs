@@ -52,7 +52,8 @@ pub(crate) fn program(machine: &Machine, tools: &Tools, logs: &Path) -> Result<P
     }
     let port = format!(":{PORT}");
     let (data, iam) = (data.display().to_string(), iam.display().to_string());
-    let args = ["--port", &port, "--health", "/health", "--quiet", "--iam-dir", &iam, "posix", &data];
+    // As real stores do; it would close every connection after one answer.
+    let args = ["--port", &port, "--health", "/health", "--quiet", "--keep-alive", "--iam-dir", &iam, "posix", &data];
     let args = args.map(str::to_owned).to_vec();
     let program = Program::new("versitygw", &tools.path("versitygw")?, args, logs);
     Ok(program.env("ROOT_ACCESS_KEY_ID", KEYS.0).env("ROOT_SECRET_ACCESS_KEY", KEYS.1))

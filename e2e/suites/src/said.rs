@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 /// Lines of a log: the end of what every container says.
 const LINES: &str = "--tail=25";
+/// Pods of a namespace whose logs are shown: the rest of hundreds says the same.
+const PODS: usize = 12;
 /// Events shown: the newest.
 const EVENTS: usize = 40;
 
@@ -28,7 +30,7 @@ impl Installed {
         ask("newest events", &["get", "events", "-A", "--sort-by=.metadata.creationTimestamp"], EVENTS);
         for namespace in [SYSTEM, WORKERS, RUNS] {
             let all = ["get", "pods", "-n", namespace, "-o", "jsonpath={.items[*].metadata.name}"];
-            for pod in self.hub().kubectl(&all).unwrap_or_default().split_whitespace() {
+            for pod in self.hub().kubectl(&all).unwrap_or_default().split_whitespace().take(PODS) {
                 let logs = ["logs", "-n", namespace, pod, "--all-containers", "--prefix", LINES];
                 ask(&format!("log of {namespace}/{pod}"), &logs, usize::MAX);
             }

@@ -12,7 +12,7 @@ use coalition_protocol::messages::{
     Desired, JoinReply, JoinRequest, Progress, StateReport, StepOffer, StoredCheckpoint, TrainerReport, ViewReply,
 };
 use coalition_protocol::record::LeaseUse;
-use coalition_protocol::{Attempt, Digest, Seq, SiteId};
+use coalition_protocol::{Attempt, Digest, Round, Seq, SiteId};
 use futures::StreamExt as _;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -44,7 +44,7 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// Plays the worker in every pod of a run, each round taking `round`.
+    /// Plays the worker in every pod of a run, each round taking `round`, but for the first, which takes no time.
     pub fn start(at: &Installed, round: Duration) -> Self {
         let (end, ended) = oneshot::channel();
         let (world, cluster) = (at.world().clone(), at.hub().clone());
@@ -201,7 +201,9 @@ async fn attempt(gateway: &Gateway, attempt: Attempt, round: Duration) -> Result
             && mine.part(&site).is_some_and(|part| part.incarnation == reply.site_run.incarnation)
             && step.as_ref().is_none_or(|step| step.plan != plan)
         {
-            tokio::time::sleep(round).await;
+            if view.last_round() > Round(0) {
+                tokio::time::sleep(round).await;
+            }
             step = offer(view, &site, plan);
         }
         counter += 1;

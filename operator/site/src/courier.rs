@@ -18,8 +18,9 @@ use crate::backend::ClusterSite;
 use crate::context::Context;
 use crate::names;
 
-/// A pass at least so often, though nothing is heard: other hands work in the store too.
-const TURN: Duration = Duration::from_secs(30);
+/// A pass at least so often, though nothing is heard: other hands work in the store too. What a worker does there it reports, and
+/// that is heard at once; a store that was lost while nobody works is found within this time. Two requests to the store each.
+const TURN: Duration = Duration::from_mins(1);
 /// The first pause after a report that was not written; reports that come meanwhile are tried at once.
 const AGAIN: Duration = Duration::from_secs(1);
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use coalition_crds::names::{RUN_LABEL, site_namespace};
 use coalition_crds::{Gang, SiteRun};
 use coalition_kit::metrics::Metrics;
-use coalition_kit::watch::Watched;
+use coalition_kit::watch::{News, Watched};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::watcher::Config;
 use kube::{Api, Client, Resource as _};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::gang::observe::is_ready;
 use crate::settings::Settings;
 
 /// Who is woken: a gang by its own objects and its pods, all gangs by a node.
@@ -44,6 +45,21 @@ impl Bells {
 
     fn locked<T>(&self, f: impl FnOnce(&mut BTreeMap<String, Arc<Notify>>) -> T) -> T {
         f(&mut self.gangs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Which nodes there are, and which of them answer: all that gangs go by. A node tells much more, every few minutes each, and a
+/// thousand nodes that woke all gangs by that would leave them no rest.
+#[derive(Debug, Default)]
+struct Standing(BTreeMap<String, bool>);
+
+impl Standing {
+    /// Takes note of a node: whether it answers, or none if it is gone. True if that is news.
+    fn changed(&mut self, node: &str, ready: Option<bool>) -> bool {
+        match ready {
+            Some(ready) => self.0.insert(node.to_owned(), ready) != Some(ready),
+            None => self.0.remove(node).is_some(),
+        }
     }
 }
 
@@ -90,17 +106,15 @@ impl Sources {
             });
             pods.insert(namespace, watched);
         }
-        let b = bells.clone();
-        let nodes = Watched::start_telling(
-            tasks,
-            "Node",
-            figures,
-            Api::all(local.clone()),
-            Config::default(),
-            move |_: &Node, _| {
+        let (b, standing) = (bells.clone(), Mutex::new(Standing::default()));
+        let changed = move |n: &Node, news| {
+            let mut standing = standing.lock().unwrap_or_else(PoisonError::into_inner);
+            if standing.changed(n.meta().name.as_deref().unwrap_or_default(), (news != News::Gone).then(|| is_ready(n))) {
                 b.ring_all();
-            },
-        );
+            }
+        };
+        let nodes =
+            Watched::start_telling(tasks, "Node", figures, Api::all(local.clone()), Config::default(), changed);
         let b = bells.clone();
         let api: Api<SiteRun> = Api::namespaced(hub.clone(), &site_namespace(settings.name.as_str()));
         let asked = Watched::start_telling(tasks, "SiteRun", figures, api, Config::default(), move |r: &SiteRun, _| {
@@ -133,5 +147,20 @@ impl Sources {
         let all = self.pods.get(namespace).map(Watched::all).unwrap_or_default();
         let ours = |p: &Arc<Pod>| p.metadata.labels.as_ref().and_then(|l| l.get(RUN_LABEL)).is_some_and(|r| r == gang);
         all.into_iter().filter(ours).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_news_when_it_comes_answers_otherwise_or_goes() {
+        let mut standing = Standing::default();
+        let told: Vec<bool> = [Some(true), Some(true), Some(false), Some(false), None, None, Some(false)]
+            .map(|ready| standing.changed("n", ready))
+            .into();
+        assert_eq!(told, [true, false, true, false, true, false, true]);
+        assert!(standing.changed("m", Some(true)));
     }
 }

@@ -36,6 +36,17 @@ impl Courier {
         holders.iter().filter_map(of).collect()
     }
 
+    /// A base that only this site could have is made here or not at all, and every pass looks for it: to ask for it again and
+    /// again would only keep the store busy.
+    fn nobody_else(&self, key: &str, seq: Seq) {
+        let why = CourierError::NoHolder { key: key.to_owned(), holders: "no other site is known".to_owned() };
+        self.locked(|w| {
+            w.stock.absent.insert(seq);
+            let failed = || Failed { times: 1, again: Instant::now(), why: why.to_string(), own_store: why.own_store() };
+            w.failed.entry(key.to_owned()).or_insert_with(failed);
+        });
+    }
+
     pub(super) fn start_contribution(&mut self, run: &SiteRun, view: &View, want: Want) {
         let key = keys::contribution(view.run(), &want.offer.key);
         if !self.begin(&key) {
@@ -94,6 +105,11 @@ impl Courier {
 
     pub(super) fn start_base(&mut self, run: &SiteRun, view: &View, seq: Seq) {
         let key = keys::checkpoint(view.run(), seq);
+        let has_origin = view.genesis().origin.is_some() && seq == origin::AT;
+        if run.peers.is_empty() && !has_origin {
+            self.nobody_else(&key, seq);
+            return;
+        }
         if !self.begin(&key) {
             return;
         }

@@ -26,8 +26,8 @@ use observe::{Frame, Unknown, observe};
 
 /// A pass at least so often, though nothing is heard: what a watch lost is found again.
 const TURN: Duration = Duration::from_secs(30);
-/// Stillness is looked at so often: it grows although nothing is heard.
-const TICK: Duration = Duration::from_secs(1);
+/// Stillness is looked at so often: it grows although nothing is heard. Whoever is still is told after a minute, so a twelfth.
+const TICK: Duration = Duration::from_secs(5);
 /// A pass that failed is tried again after so long.
 const AGAIN: Duration = Duration::from_millis(500);
 
