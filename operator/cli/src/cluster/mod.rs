@@ -34,8 +34,9 @@ use error::Asked;
 
 /// How long an API server may take to answer: kubectl's users wait about as long before they look at the network.
 const ANSWER: Duration = Duration::from_secs(20);
-/// Who this program is to the API server, for the fields it changes.
-pub const MANAGER: &str = "kubectl-coalition";
+/// Who this program is to the API server, for the fields it changes. Not `kubectl-…`: Flux takes back what a manager wrote whose
+/// name begins with `kubectl`, and a stop must stay.
+pub const MANAGER: &str = "coalition-cli";
 
 /// A cluster and the namespace that is meant in it.
 #[derive(Clone)]

@@ -111,6 +111,12 @@ fn named<'a>(verb: &str, name: Option<&'a str>) -> Result<&'a str, ClusterError>
 mod tests {
     use super::*;
 
+    /// Flux gives itself what managers whose names begin so wrote, and takes it away with its next apply.
+    #[test]
+    fn a_stop_is_not_written_under_a_name_that_flux_undoes() {
+        assert!(!crate::cluster::MANAGER.starts_with("kubectl"));
+    }
+
     #[test]
     fn what_still_stops_it_is_told() {
         let mut run: TrainingRun = crate::cluster::object(include_str!("../../tests/objects/run.yaml"));
