@@ -1,4 +1,6 @@
 //! What the hub role measures beside what every role does. Must not know how the figures are shown.
+use std::collections::BTreeSet;
+
 use coalition_kit::metrics::Metrics;
 use coalition_planner::status::Phase;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -36,23 +38,107 @@ impl Figures {
         figures
     }
 
-    /// A run does something else now, or is gone.
-    pub fn moved(&self, before: Option<Phase>, now: Option<Phase>) {
-        let of = |phase: Phase| self.runs.get_or_create_owned(&InPhase { phase: phase.to_string() });
-        before.map(|phase| of(phase).dec());
-        now.map(|phase| of(phase).inc());
+    fn count(&self, phase: Phase, change: i64) {
+        self.runs.get_or_create_owned(&InPhase { phase: phase.to_string() }).inc_by(change);
+    }
+}
+
+/// One run as it is counted, for as long as this is there: a hub that leads no more counts none.
+#[derive(Debug)]
+pub struct Counted {
+    figures: Figures,
+    phase: Option<Phase>,
+}
+
+impl Counted {
+    /// A run that does nothing yet.
+    pub const fn new(figures: Figures) -> Self {
+        Self { figures, phase: None }
+    }
+
+    /// It does this now; none if it is gone.
+    pub fn set(&mut self, phase: Option<Phase>) {
+        if self.phase != phase {
+            if let Some(before) = self.phase {
+                self.figures.count(before, -1);
+            }
+            if let Some(now) = phase {
+                self.figures.count(now, 1);
+            }
+            self.phase = phase;
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.set(None);
+    }
+}
+
+/// For how long nothing was heard of each site, for as long as this is there: what a hub that leads no more saw last would look
+/// like news.
+#[derive(Debug)]
+pub struct Silences {
+    figures: Figures,
+    shown: BTreeSet<String>,
+}
+
+impl Silences {
+    /// Of no site yet.
+    pub const fn new(figures: Figures) -> Self {
+        Self { figures, shown: BTreeSet::new() }
     }
 
     /// A site was heard of so long ago, milliseconds; none if never.
-    pub fn silent(&self, site: &str, age: Option<u64>) {
-        let label = OfSite { site: site.to_owned() };
-        match age.and_then(|age| i64::try_from(age / 1000).ok()) {
-            Some(seconds) => {
-                self.silence.get_or_create(&label).set(seconds);
+    pub fn set(&mut self, site: &str, age: Option<u64>) {
+        let Some(seconds) = age.and_then(|age| i64::try_from(age / 1000).ok()) else { return };
+        self.figures.silence.get_or_create_owned(&OfSite { site: site.to_owned() }).set(seconds);
+        self.shown.insert(site.to_owned());
+    }
+
+    /// Forgets the sites that are not there any more.
+    pub fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
+        let silence = &self.figures.silence;
+        self.shown.retain(|site| is_there(site) || !silence.remove(&OfSite { site: site.clone() }));
+    }
+}
+
+impl Drop for Silences {
+    fn drop(&mut self) {
+        self.keep(|_| false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leads_no_more_counts_nothing() {
+        let metrics = Metrics::new("0");
+        let figures = Figures::new(&metrics);
+        for _ in 0..2 {
+            let mut run = Counted::new(figures.clone());
+            run.set(Some(Phase::Starting));
+            run.set(Some(Phase::Training));
+            let mut sites = Silences::new(figures.clone());
+            sites.set("north", Some(61_000));
+            sites.set("south", Some(1_000));
+            sites.set("west", None);
+            let text = metrics.text();
+            for line in [
+                r#"coalition_runs{phase="Starting"} 0"#,
+                r#"coalition_runs{phase="Training"} 1"#,
+                r#"coalition_site_silence_seconds{site="north"} 61"#,
+            ] {
+                assert!(text.contains(line), "{line} is not in\n{text}");
             }
-            None => {
-                self.silence.remove(&label);
-            }
+            assert!(!text.contains(r#"site="west""#), "{text}");
+            sites.keep(|site| site != "north");
+            assert!(!metrics.text().contains(r#"site="north""#), "it is no site any more");
         }
+        let text = metrics.text();
+        assert!(text.contains(r#"coalition_runs{phase="Training"} 0"#) && !text.contains(r#"site="south""#), "{text}");
     }
 }

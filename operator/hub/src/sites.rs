@@ -13,6 +13,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::apply::MANAGER;
+use crate::figures::Silences;
 use crate::leader::Leader;
 use crate::stop::UNHEARD;
 use crate::{conditions, report};
@@ -24,10 +25,14 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Keeps the status of all Sites. The caller stops polling it when the lease is lost.
 pub(crate) async fn keep(leader: Arc<Leader>) {
+    let mut silences = Silences::new(leader.figures.clone());
     loop {
+        silences.keep(|site| leader.sources.sites.get(None, site).is_some());
         for site in leader.sources.sites.all() {
             let name = site.metadata.name.clone().unwrap_or_default();
             let begun = Instant::now();
+            let (heard, now) = (leader.sources.heard(&name), leader.sources.heard.now());
+            silences.set(&name, heard.map(|at| now.since(at)));
             let done = bring_on(&leader, &site, &name).await;
             if done.is_err() || matches!(done, Ok(true)) {
                 leader.metrics.passed("Site", begun.elapsed(), done.as_ref().err().map(|_| "api"));
@@ -47,7 +52,6 @@ pub(crate) async fn keep(leader: Arc<Leader>) {
 async fn bring_on(leader: &Leader, site: &Site, name: &str) -> Result<bool, kube::Error> {
     let sources = &leader.sources;
     let (heard, now) = (sources.heard(name), sources.heard.now());
-    leader.figures.silent(name, heard.map(|at| now.since(at)));
     let before = site.status.clone().unwrap_or_default();
     let age = age(heard, before.lease, leader.since, now);
     let namespace = site_namespace(name);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalition_crds::TrainingRun;
-use coalition_planner::status::Phase;
 use coalition_planner::{Millis, World};
 use coalition_protocol::RunId;
 use kube::Resource as _;
@@ -17,6 +16,7 @@ use tracing::Instrument as _;
 
 use crate::apply::ApplyError;
 use crate::chain::{Chain, ChainError};
+use crate::figures::Counted;
 use crate::leader::Leader;
 use crate::memory::Memory;
 use crate::names;
@@ -52,7 +52,7 @@ pub(crate) struct Keeper {
     /// Since when its deletion is seen.
     deleting: Option<Millis>,
     reporter: Reporter,
-    phase: Option<Phase>,
+    counted: Counted,
 }
 
 /// When the next pass is due.
@@ -77,7 +77,7 @@ pub(crate) async fn keep(leader: Arc<Leader>, namespace: String, name: String) {
         opened: None,
         deleting: None,
         reporter: Reporter::default(),
-        phase: None,
+        counted: Counted::new(leader.figures.clone()),
     };
     while let Some(object) = leader.sources.runs.get(Some(&namespace), &name) {
         let generation = object.metadata.generation;
@@ -101,7 +101,6 @@ pub(crate) async fn keep(leader: Arc<Leader>, namespace: String, name: String) {
             () = tokio::time::sleep(wait) => {}
         }
     }
-    keeper.set_phase(None);
     leader.sources.wake.forget(&bell);
 }
 
@@ -155,13 +154,5 @@ impl Keeper {
             return self.delete(object, &id).await;
         }
         self.bring_on(object, &id).await
-    }
-
-    /// Counts this run under another phase.
-    fn set_phase(&mut self, phase: Option<Phase>) {
-        if self.phase != phase {
-            self.leader.figures.moved(self.phase, phase);
-            self.phase = phase;
-        }
     }
 }

@@ -161,7 +161,7 @@ impl Keeper {
         let ids = ids(object, id, None, time);
         let next = publish::refused(why, &self.reporter.before(object), &ids);
         let now = self.leader.sources.heard.now();
-        self.set_phase(Some(Phase::Stalled));
+        self.counted.set(Some(Phase::Stalled));
         let client = self.leader.client.clone();
         self.reporter.write(&client, object, next, now).await.map_err(PassError::api("its status"))?;
         Ok(Next::Within(LONGEST))
@@ -175,7 +175,7 @@ impl Keeper {
         evaluation: Option<&Evaluation>,
         time: &Time,
     ) -> Result<(), PassError> {
-        self.set_phase(Some(status.phase));
+        self.counted.set(Some(status.phase));
         let ids = ids(object, id, evaluation, time);
         let next = publish::status(status, &self.reporter.before(object).conditions, &ids);
         let now = self.leader.sources.heard.now();
