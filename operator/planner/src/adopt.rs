@@ -57,7 +57,7 @@ pub fn event(site: &SiteId, records: &[SignedRecord]) -> Option<Event> {
         site: Some(site.clone()),
         message: format!(
             "records {first} to {last} were missing from the hub's history: it was rolled back. They came back from the \
-             mirror of {site}; keep the hub's folder on storage that does not forget"
+             mirror of {site}; keep what the hub writes on storage that does not forget"
         ),
         warning: true,
     })
