@@ -7,6 +7,7 @@ use coalition_crds::site::{Facts, Site};
 use coalition_crds::site_report::{SITE, SiteReport};
 use coalition_crds::{Checkpoint, CheckpointPolicy, SiteRun, TrainingRun};
 use coalition_kit::metrics::Metrics;
+use coalition_kit::unreadable::Unreadable;
 use coalition_kit::watch::{News, Watched};
 use coalition_planner::Millis;
 use coalition_protocol::{RunId, SiteId};
@@ -141,6 +142,17 @@ impl Sources {
     pub fn facts(&self, site: &str) -> Option<Facts> {
         let report = self.reports.get(Some(&site_namespace(site)), SITE)?;
         report.spec.site.as_ref().map(|s| s.facts.clone())
+    }
+
+    /// A report of a site that cannot be read, if there is one.
+    pub fn unreadable_of(&self, site: &str) -> Option<Unreadable> {
+        let namespace = site_namespace(site);
+        self.reports.unreadable().into_iter().find(|bad| bad.namespace.as_deref() == Some(&namespace))
+    }
+
+    /// True if there is such a Site, readable or not.
+    pub fn is_site(&self, name: &str) -> bool {
+        self.sites.get(None, name).is_some() || self.sites.unreadable_one(None, name).is_some()
     }
 
     /// What a site answers about a run.

@@ -8,4 +8,5 @@ pub mod metrics;
 pub mod outage;
 pub mod role;
 pub mod said;
+pub mod unreadable;
 pub mod watch;

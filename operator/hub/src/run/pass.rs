@@ -47,6 +47,7 @@ impl Keeper {
         let stop = object.meta().annotations.as_ref().and_then(|a| a.get(STOP_ANNOTATION));
         world.suspend = object.spec.suspend || stop.is_some();
         world.named = checkpoints::named(&objects, &memory.retained);
+        world.named.extend(checkpoints::unreadable(&leader.sources, id));
         for seq in &world.named.clone() {
             world.announced(*seq);
         }

@@ -6,3 +6,4 @@ mod kills;
 mod refusals;
 mod runs;
 mod support;
+mod unreadable;

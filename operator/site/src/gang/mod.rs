@@ -209,7 +209,7 @@ impl Gang {
         if !self.ctx.sources.asked.is_ready() {
             return Ok(true);
         }
-        let Some(asked) = self.ctx.asked(&self.name) else { return Ok(false) };
+        let Some(asked) = self.ctx.asked(&self.name) else { return Ok(self.ctx.asks_unreadably(&self.name)) };
         let spec = GangSpec {
             site_run: asked.spec.clone(),
             site_run_generation: asked.metadata.generation.unwrap_or_default(),
