@@ -25,6 +25,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Leader {
     /// The hub's API server.
     pub client: Client,
+    /// The hub's own namespace there.
+    pub namespace: String,
     /// The hub's key.
     pub key: HubKey,
     /// What is watched.
@@ -112,6 +114,7 @@ async fn begin(
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(identity.to_owned()) };
     Ok(Leader {
         client: client.clone(),
+        namespace: namespace.to_owned(),
         key,
         sources: sources.clone(),
         nonce: hex::encode(nonce),

@@ -1,17 +1,18 @@
-//! What outlives its TrainingRun: SiteRuns of sites that were not heard when it went, and Checkpoints that somebody deletes. Must
-//! not touch what belongs to a run that is there. What one object is refused holds up no other.
+//! What outlives its TrainingRun: SiteRuns of sites that were not heard when it went, Checkpoints that somebody deletes, and what
+//! was remembered of it. Must not touch what belongs to a run that is there. What one object is refused holds up no other.
 use std::sync::Arc;
 use std::time::Duration;
 
 use coalition_crds::training_run::RunReference;
 use coalition_crds::{Checkpoint, SiteRun, TrainingRun};
 use coalition_kit::said::Said;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use tokio::time::Instant;
 
 use crate::apply::ApplyError;
 use crate::leader::Leader;
-use crate::{checkpoints, stop};
+use crate::{checkpoints, memory, stop};
 
 /// Pause after something failed, and between two looks while a site is told to stop.
 const AGAIN: Duration = stop::LOOK;
@@ -68,6 +69,11 @@ async fn look(leader: &Leader) -> Looked {
             looked.failed.push(e);
         }
     }
+    for object in leader.sources.memories.all() {
+        if let Err(e) = forget(leader, &object).await {
+            looked.failed.push(e);
+        }
+    }
     looked
 }
 
@@ -76,6 +82,17 @@ async fn bring_on(leader: &Leader, asked: &SiteRun) -> Result<Option<stop::State
         return Ok(None);
     }
     stop::bring_on(leader, asked).await.map(Some)
+}
+
+/// Removes what was remembered of a run that is gone. What does not say whose it is stays: it may be somebody else's.
+async fn forget(leader: &Leader, object: &ConfigMap) -> Result<(), ApplyError> {
+    let Some(run) = memory::of(object) else { return Ok(()) };
+    if !is_gone(leader, &run).await? {
+        return Ok(());
+    }
+    tracing::info!(run = run.name, namespace = run.namespace, "the run is gone, and what was remembered of it");
+    let name = || format!("ConfigMap/{}", object.metadata.name.as_deref().unwrap_or_default());
+    memory::remove(&leader.client, object).await.map_err(|e| ApplyError::api(name(), e))
 }
 
 /// True if the TrainingRun is proved to be gone: what a watch does not show may only be late, or unreadable.

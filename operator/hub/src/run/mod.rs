@@ -110,6 +110,8 @@ pub(crate) async fn keep(leader: Arc<Leader>, namespace: String, name: String) {
     }
     keeper.set_phase(None);
     leader.sources.wake.forget(&bell);
+    // What a last pass wrote of it may have come after the others looked.
+    leader.sources.wake.strays.notify_one();
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod ends;
 mod kills;
+mod memory;
 mod refusals;
 mod runs;
 mod support;
