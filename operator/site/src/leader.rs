@@ -64,7 +64,7 @@ pub async fn lead(ctx: Arc<Context>) {
                     task.abort();
                     ctx.hosted.forget(&key.0, &key.1);
                     ctx.sources.bells.forget(&key.1);
-                    ctx.metrics.forget(&key.1);
+                    ctx.metrics.forget(&key.0, &key.1);
                 }
                 stays
             });

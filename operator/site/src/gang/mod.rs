@@ -200,7 +200,7 @@ impl Gang {
         let at = Time(jiff::Timestamp::now());
         let written = self.site.object().write_status(|s| report::update(s, &seen, &standing, &at)).await;
         written.map_err(PassError::Object)?;
-        self.ctx.metrics.running(&self.name, report::running(&seen));
+        self.ctx.metrics.running(&self.namespace, &self.name, report::running(&seen));
         Ok(plan)
     }
 
