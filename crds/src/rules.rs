@@ -11,6 +11,12 @@ pub fn fixed(why: &str) -> Rule {
         .reason(Reason::FieldValueForbidden)
 }
 
+/// The same for a field of the spec that may be absent: none is a value too.
+pub fn fixed_if_any(field: &str, why: &str) -> Rule {
+    let value = |of: &str| format!("(has({of}.{field}) ? {of}.{field} : '')");
+    Rule { rule: format!("{} == {}", value("self"), value("oldSelf")), ..fixed(why) }.field_path(format!(".{field}"))
+}
+
 /// A rule with a message.
 pub fn rule(cel: &str, message: &str) -> Rule {
     Rule::new(cel).message(message).reason(Reason::FieldValueInvalid)

@@ -45,7 +45,8 @@ async fn run(args: Args) -> Result<()> {
     let config =
         Config::infer().await.context("neither a kubeconfig nor a pod's ServiceAccount says where the cluster is")?;
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
-    let client = client::counted(&Client::try_from(config).context("no client")?, &metrics);
+    let client = Client::try_from(config).context("no client")?;
+    let client = client::counted(&client, "this cluster's API server", &metrics);
     let (ending, stop) = watch::channel(false);
     let health = Health::default();
     let process = Process {

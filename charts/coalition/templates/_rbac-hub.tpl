@@ -35,10 +35,6 @@
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [create, patch]
-# What it must remember of a run besides the history: one ConfigMap beside each TrainingRun.
-- apiGroups: [""]
-  resources: [configmaps]
-  verbs: [get, create, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -53,6 +49,11 @@
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
+# What it must remember of a run besides the history: one ConfigMap for each TrainingRun, named after it, so no name is known
+# before. templates/hub/admission.yaml holds it to those.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
 # The key that signs records, made once.
 - apiGroups: [""]
   resources: [secrets]

@@ -56,6 +56,10 @@ use crate::rules;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = rules::fixed_if_any(
+        "priorityClassName",
+        "workers' pods are created final, and each site maps it when they are; create a new run with the other class",
+    ),
     validation = rules::computed(
         "self.training.outer.quorum <= self.sites.max",
         "'is %d: must be at most sites.max = %d, as a commit cannot need more contributions than there are sites; \
@@ -83,6 +87,11 @@ pub struct TrainingRunSpec {
     /// Saves and stops the run while true, keeping all it has; false lets it go on exactly from there. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
+
+    /// Names a PriorityClass of the hub; workers run under the one to which each site's owner maps it. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = crate::names::LABEL_PATTERN))]
+    pub priority_class_name: Option<String>,
 
     /// Sets how many sites train, and which.
     pub sites: Sites,

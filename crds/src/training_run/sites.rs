@@ -150,6 +150,11 @@ pub struct Shape {
     /// Sets the cores and memory of a worker's pod. Default: what the site sets for workers.
     #[serde(default, skip_serializing_if = "Resources::is_empty")]
     pub resources: Resources,
+
+    /// Names the hub's PriorityClass of the run, which the site maps to one of its own. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = crate::names::LABEL_PATTERN))]
+    pub priority_class_name: Option<String>,
 }
 
 /// Names the trainer's program.

@@ -91,6 +91,7 @@ pub fn site_run(members: usize) -> SiteRunSpec {
                 requests: Some(Compute { cpu: Some("8".into()), memory: Some("64Gi".into()) }),
                 limits: Some(Compute { cpu: Some("8".into()), memory: Some("64Gi".into()) }),
             },
+            priority_class_name: Some("p".repeat(63)),
         },
     }
 }

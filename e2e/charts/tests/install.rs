@@ -61,6 +61,12 @@ const RIGHTS: &[Row] = &[
     (HUB, "get", "", "secrets", NAMESPACE, "coalition-store", false),
     (HUB, "list", "", "secrets", NAMESPACE, "", false),
     (HUB, "get", "", "secrets", "research", "", false),
+    (HUB, "patch", "", "configmaps", NAMESPACE, "coalition-run-a", true),
+    (HUB, "delete", "", "configmaps", NAMESPACE, "coalition-run-a", true),
+    (HUB, "watch", "", "configmaps", NAMESPACE, "", true),
+    (HUB, "get", "", "configmaps", "research", "", false),
+    (HUB, "create", "", "configmaps", "research", "", false),
+    (HUB, "patch", "", "configmaps", "site-local", "", false),
     (HUB, "list", "", "pods", "research", "", false),
     (HUB, "create", "", "pods", "research", "", false),
     (HUB, "escalate", RBAC, "roles", "research", "", false),
@@ -190,7 +196,8 @@ fn charts_install_upgrade_and_leave_what_is_the_users() -> Result<()> {
     Ok(())
 }
 
-/// The rights that RBAC gives the hub over ConfigMaps and Roles everywhere are narrowed by the chart's admission policy.
+/// The rights that RBAC gives the hub over Roles everywhere, and over ConfigMaps beside it, are narrowed by the chart's admission
+/// policy: the settings of a site that shares its namespace are not its to change.
 fn the_hub_is_held_to_its_runs(world: &World, hub: &Cluster) -> Result<()> {
     let as_hub = format!("--as=system:serviceaccount:{HUB}");
     let create = |name: &str, object: &Value| -> Result<String> {
@@ -198,7 +205,8 @@ fn the_hub_is_held_to_its_runs(world: &World, hub: &Cluster) -> Result<()> {
         hub.kubectl(&["create", "-f", &path, &as_hub, "--dry-run=server"])
     };
     let metadata = json!({"name": "x", "namespace": "research", "labels": {"coalition.training/run": "run-1"}});
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+    let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+    map["metadata"]["namespace"] = json!(NAMESPACE);
     let mut other = map.clone();
     other["metadata"]["labels"] = json!({});
     let forbidden =
@@ -207,6 +215,10 @@ fn the_hub_is_held_to_its_runs(world: &World, hub: &Cluster) -> Result<()> {
         })?;
     assert!(format!("{forbidden:#}").contains("has the label coalition.training/run"), "{forbidden:#}");
     create("map.json", &map)?;
+    let settings = ["-n", NAMESPACE, "patch", "configmap", "coalition-site", "--dry-run=server", &as_hub];
+    let taken = hub.kubectl(&[&settings[..], &["-p", r#"{"data": {"site.yaml": ""}}"#]].concat());
+    let refused = taken.err().context("the hub writes a site's settings")?;
+    assert!(format!("{refused:#}").contains("has the label coalition.training/run"), "{refused:#}");
     let rule = |resource: &str, name: &str, verb: &str| {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": [
             {"apiGroups": ["coalition.training"], "resources": [resource], "resourceNames": [name], "verbs": [verb]}]})

@@ -71,6 +71,15 @@ pub struct Hand<'a> {
     pub closed: bool,
 }
 
+/// Names a run's object to who stands elsewhere.
+pub fn reference(run: &TrainingRun) -> RunReference {
+    RunReference {
+        namespace: run.metadata.namespace.clone().unwrap_or_default(),
+        name: run.metadata.name.clone().unwrap_or_default(),
+        uid: run.metadata.uid.clone().unwrap_or_default(),
+    }
+}
+
 impl ApplyError {
     pub(crate) fn api(object: String, error: kube::Error) -> Self {
         Self::Api { object, error: Box::new(error) }
@@ -124,12 +133,7 @@ impl Hand<'_> {
         let none = BTreeMap::from([(SITE_LABEL.to_owned(), site.to_owned())]);
         let labels = self.seen.labels.get(&message.site).unwrap_or(&none);
         let shape = shape::of(&self.run.spec, labels).ok_or_else(|| ApplyError::NoShape { site: site.to_owned() })?;
-        let training_run = RunReference {
-            namespace: self.run.metadata.namespace.clone().unwrap_or_default(),
-            name: self.run.metadata.name.clone().unwrap_or_default(),
-            uid: self.run.metadata.uid.clone().unwrap_or_default(),
-        };
-        let (spec, _) = SiteRunSpec { message: message.clone(), training_run, shape }.fit()?;
+        let (spec, _) = SiteRunSpec { message: message.clone(), training_run: reference(self.run), shape }.fit()?;
         let mut object = SiteRun::new(&name, spec);
         object.metadata.labels = Some([(RUN_LABEL.to_owned(), name.clone())].into());
         let api: Api<SiteRun> = Api::namespaced(self.client.clone(), &site_namespace(site));

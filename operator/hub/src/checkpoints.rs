@@ -36,6 +36,13 @@ pub fn seq(object: &Checkpoint) -> Seq {
     Seq(u64::try_from(object.spec.seq).unwrap_or(0))
 }
 
+/// Those of one run that cannot be read, by the end of their names (`planner::publish`): their bytes are wanted as much.
+pub fn unreadable(sources: &Sources, run: &RunId) -> BTreeSet<Seq> {
+    let bad = sources.checkpoints.unreadable().into_iter();
+    let ours = bad.filter(|c| c.labels.get(RUN_LABEL).is_some_and(|l| l == run.as_str()));
+    ours.filter_map(|c| c.name.rsplit('-').next()?.parse().ok().map(Seq)).collect()
+}
+
 /// The checkpoints whose bytes are wanted because something names them.
 pub fn named(objects: &[Arc<Checkpoint>], retained: &BTreeSet<Seq>) -> BTreeSet<Seq> {
     // One that is being deleted with Retain is named before it is remembered: no site may be asked without it in between.

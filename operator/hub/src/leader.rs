@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalition_kit::metrics::Metrics;
+use coalition_kit::said::Said;
 use coalition_planner::Millis;
 use coalition_protocol::sign::HubKey;
 use kube::Client;
@@ -24,6 +25,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub struct Leader {
     /// The hub's API server.
     pub client: Client,
+    /// The hub's own namespace there.
+    pub namespace: String,
     /// The hub's key.
     pub key: HubKey,
     /// What is watched.
@@ -51,10 +54,14 @@ pub(crate) async fn lead(
 ) {
     // What is decided on half a picture would be decided again.
     sources.ready().await;
+    let mut said = Said::default();
     let leader = loop {
         match begin(client, namespace, identity, &sources, &metrics, &figures).await {
             Ok(leader) => break Arc::new(leader),
-            Err(error) => tracing::warn!(%error, "the hub cannot begin"),
+            Err(error) if said.is_news(&error) => {
+                tracing::warn!(%error, "the hub cannot begin; it is tried again");
+            }
+            Err(_) => {}
         }
         tokio::time::sleep(AGAIN).await;
     };
@@ -107,6 +114,7 @@ async fn begin(
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: Some(identity.to_owned()) };
     Ok(Leader {
         client: client.clone(),
+        namespace: namespace.to_owned(),
         key,
         sources: sources.clone(),
         nonce: hex::encode(nonce),

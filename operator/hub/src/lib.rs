@@ -47,7 +47,7 @@ impl Hub {
     /// Starts the watches. `namespace` is the hub's own, `identity` its name among its replicas.
     pub fn start(client: Client, metrics: Arc<Metrics>, namespace: &str, identity: &str) -> Self {
         let mut watches = JoinSet::new();
-        let sources = Arc::new(Sources::start(&client, &metrics, &mut watches));
+        let sources = Arc::new(Sources::start(&client, namespace, &metrics, &mut watches));
         let figures = Figures::new(&metrics);
         let (namespace, identity) = (namespace.to_owned(), identity.to_owned());
         Self { client, namespace, identity, sources, metrics, figures, watches: Mutex::new(watches) }

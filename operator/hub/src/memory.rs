@@ -1,5 +1,8 @@
-//! What a later hub must remember of a run beside its history: a ConfigMap of the run, named after it. None of it is truth:
-//! losing it forgets which restarts were charged and how long the run has lasted, never a record.
+//! What a later hub must remember of a run beside its history: a ConfigMap beside the hub, named after the run. None of it is
+//! truth: losing it forgets which restarts were charged and how long the run has lasted, never a record.
+//!
+//! It stands in the hub's own namespace, so that the hub needs no right over ConfigMaps anywhere else. No owner reference
+//! reaches another namespace: it names its TrainingRun, and goes once that is proved to be gone (`strays`).
 //!
 //! The age of a run (`activeDeadlineSeconds`, `ttlSecondsAfterFinished`, the window of the failure policy) is counted by the
 //! hubs that led, from when the first of them saw the run. No time that stands in an object is read, for that would be another
@@ -8,13 +11,13 @@ use std::collections::BTreeSet;
 
 use coalition_crds::CheckpointPolicySpec;
 use coalition_crds::names::RUN_LABEL;
+use coalition_crds::training_run::RunReference;
 use coalition_planner::Millis;
 use coalition_planner::restarts::Restarts;
 use coalition_protocol::record::Origin;
 use coalition_protocol::{RunId, Seq};
 use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +26,10 @@ use crate::apply::MANAGER;
 /// How far the age may lie behind what was written, milliseconds: no deadline is set so finely, and 12 writes an hour are
 /// within what a run may cost an API server.
 pub const STEP: u64 = 300_000;
-/// The one entry of the ConfigMap.
+/// The entry with what is remembered.
 const ENTRY: &str = "memory.json";
+/// The entry with the TrainingRun that it is about.
+const RUN: &str = "run.json";
 
 /// What is remembered.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -68,12 +73,16 @@ impl Memory {
     }
 }
 
-/// Reads it; none if there is none, or if what there is cannot be read.
+/// The ConfigMap's name.
+fn name(run: &RunId) -> String {
+    format!("coalition-run-{run}")
+}
+
+/// Reads it; none if there is none, or if what there is cannot be read. `namespace` is the hub's own.
 pub async fn read(client: &Client, namespace: &str, run: &RunId) -> Result<Option<Memory>, kube::Error> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let Some(object) = api.get_opt(run.as_str()).await? else { return Ok(None) };
-    let text = object.data.as_ref().and_then(|d| d.get(ENTRY)).map_or("", String::as_str);
-    match serde_json::from_str(text) {
+    let Some(object) = api.get_opt(&name(run)).await? else { return Ok(None) };
+    match serde_json::from_str(entry(&object, ENTRY)) {
         Ok(memory) => Ok(Some(memory)),
         Err(error) => {
             tracing::warn!(namespace, %run, %error, "ConfigMap of this run is damaged and counts as absent: restarts charged before are forgotten");
@@ -82,27 +91,47 @@ pub async fn read(client: &Client, namespace: &str, run: &RunId) -> Result<Optio
     }
 }
 
-/// Writes it.
+/// Writes it. `namespace` is the hub's own, `of` the run's object.
 pub async fn write(
     client: &Client,
     namespace: &str,
     run: &RunId,
-    owner: Option<OwnerReference>,
+    of: &RunReference,
     memory: &Memory,
 ) -> Result<(), kube::Error> {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let text = serde_json::to_string(memory).map_err(kube::Error::SerdeError)?;
+    let of = serde_json::to_string(of).map_err(kube::Error::SerdeError)?;
     let object = ConfigMap {
         metadata: ObjectMeta {
-            name: Some(run.to_string()),
+            name: Some(name(run)),
             labels: Some([(RUN_LABEL.to_owned(), run.to_string())].into()),
-            owner_references: owner.map(|o| vec![o]),
             ..ObjectMeta::default()
         },
-        data: Some([(ENTRY.to_owned(), text)].into()),
+        data: Some([(ENTRY.to_owned(), text), (RUN.to_owned(), of)].into()),
         ..ConfigMap::default()
     };
-    api.patch(run.as_str(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await.map(drop)
+    api.patch(&name(run), &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await.map(drop)
+}
+
+/// The TrainingRun that a ConfigMap is about; none if it does not say so.
+pub fn of(object: &ConfigMap) -> Option<RunReference> {
+    serde_json::from_str(entry(object, RUN)).ok()
+}
+
+/// Removes it, if it is still this one.
+pub async fn remove(client: &Client, object: &ConfigMap) -> Result<(), kube::Error> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), object.metadata.namespace.as_deref().unwrap_or_default());
+    let same = Preconditions { uid: object.metadata.uid.clone(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(same), ..DeleteParams::default() };
+    match api.delete(object.metadata.name.as_deref().unwrap_or_default(), &params).await {
+        Err(kube::Error::Api(s)) if s.code == 404 || s.code == 409 => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+fn entry<'a>(object: &'a ConfigMap, key: &str) -> &'a str {
+    object.data.as_ref().and_then(|d| d.get(key)).map_or("", String::as_str)
 }
 
 #[cfg(test)]
@@ -129,5 +158,11 @@ mod tests {
         assert!(!Memory { age: STEP, ..written.clone() }.differs(&written));
         assert!(Memory { age: STEP + 10, ..written.clone() }.differs(&written));
         assert!(Memory { finished: Some(11), ..written.clone() }.differs(&written));
+    }
+
+    #[test]
+    fn the_longest_identity_makes_a_name() {
+        let run: RunId = "a".repeat(63).parse().unwrap();
+        assert!(name(&run).len() <= 253, "the bound of a ConfigMap's name");
     }
 }

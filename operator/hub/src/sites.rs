@@ -1,11 +1,14 @@
 //! Site objects: what each site said of itself, and how long ago it was heard of. Written when something changed, never by the
 //! clock. Must not know runs, but for how many a site has.
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coalition_crds::conditions::Time;
 use coalition_crds::names::site_namespace;
 use coalition_crds::site::{Facts, LeaseAge, Site, SiteStatus, StoreState};
+use coalition_kit::said::Said;
+use coalition_kit::unreadable::Unreadable;
 use coalition_planner::Millis;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource as _};
@@ -26,6 +29,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// Keeps the status of all Sites. The caller stops polling it when the lease is lost.
 pub(crate) async fn keep(leader: Arc<Leader>) {
     let mut silences = Silences::new(leader.figures.clone());
+    let mut said: BTreeMap<String, Said> = BTreeMap::new();
     loop {
         silences.keep(|site| leader.sources.sites.get(None, site).is_some());
         for site in leader.sources.sites.all() {
@@ -37,8 +41,15 @@ pub(crate) async fn keep(leader: Arc<Leader>) {
             if done.is_err() || matches!(done, Ok(true)) {
                 leader.metrics.passed("Site", begun.elapsed(), done.as_ref().err().map(|_| "api"));
             }
-            if let Err(error) = done {
-                tracing::warn!(site = name, %error, "its status was not written");
+            let said = said.entry(name.clone()).or_default();
+            match done {
+                Ok(_) => {
+                    said.forget();
+                }
+                Err(error) if said.is_news(&error) => {
+                    tracing::warn!(site = name, %error, "its status was not written; it is tried again");
+                }
+                Err(_) => {}
             }
         }
         tokio::select! {
@@ -56,7 +67,8 @@ async fn bring_on(leader: &Leader, site: &Site, name: &str) -> Result<bool, kube
     let age = age(heard, before.lease, leader.since, now);
     let namespace = site_namespace(name);
     let runs = sources.asked.all().iter().filter(|r| r.metadata.namespace.as_deref() == Some(&namespace)).count();
-    let next = status(site, sources.facts(name), age, i32::try_from(runs).unwrap_or(i32::MAX), &report::now());
+    let told = Told { facts: sources.facts(name), unreadable: sources.unreadable_of(name) };
+    let next = status(site, told, age, i32::try_from(runs).unwrap_or(i32::MAX), &report::now());
     if next == before {
         return Ok(false);
     }
@@ -85,10 +97,19 @@ pub fn age(heard: Option<Millis>, before: LeaseAge, since: Millis, now: Millis) 
     }
 }
 
+/// What a site said.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// What it has.
+    pub facts: Option<Facts>,
+    /// What it said that nobody can read.
+    pub unreadable: Option<Unreadable>,
+}
+
 /// The status of a site.
-pub fn status(site: &Site, told: Option<Facts>, lease: LeaseAge, runs: i32, now: &Time) -> SiteStatus {
+pub fn status(site: &Site, told: Told, lease: LeaseAge, runs: i32, now: &Time) -> SiteStatus {
     let before = site.status.as_ref();
-    let facts = told.or_else(|| before.and_then(|s| s.facts.clone()));
+    let facts = told.facts.or_else(|| before.and_then(|s| s.facts.clone()));
     let name = site.metadata.name.as_deref().unwrap_or_default();
     let (reason, message) = match (lease, &facts) {
         (LeaseAge::Never, _) => {
@@ -101,6 +122,7 @@ pub fn status(site: &Site, told: Option<Facts>, lease: LeaseAge, runs: i32, now:
         (LeaseAge::Lost, _) => {
             ("Silent", "nothing is heard of it: what it trains goes on there, and counts once it is back".to_owned())
         }
+        _ if let Some(bad) = &told.unreadable => ("UnreadableReport", nonsense(name, bad)),
         (_, None) => ("NoFacts", "it renews its Lease, but has not told what it has (SiteReport `site`)".to_owned()),
         _ if site.spec.cordoned => ("Cordoned", "spec.cordoned is true: it takes no new part of any run".to_owned()),
         (_, Some(f)) if f.refusal.is_some() => ("Refuses", f.refusal.clone().unwrap_or_default()),
@@ -118,6 +140,16 @@ pub fn status(site: &Site, told: Option<Facts>, lease: LeaseAge, runs: i32, now:
         facts,
         conditions: conditions::ready(before, (holds, reason, &message), site.metadata.generation, now),
     }
+}
+
+fn nonsense(site: &str, bad: &Unreadable) -> String {
+    format!(
+        "SiteReport {} in namespace {} cannot be read ({}): what it said before counts on; upgrade the operator of the site or \
+         of the hub so that they fit, or delete that object",
+        bad.name,
+        site_namespace(site),
+        bad.error
+    )
 }
 
 #[cfg(test)]
@@ -142,9 +174,23 @@ mod tests {
         let mut site = Site::new("north", coalition_crds::SiteSpec::default());
         let now = Time(jiff::Timestamp::UNIX_EPOCH);
         let reason = |s: SiteStatus| s.conditions[0].reason.clone();
-        assert_eq!(reason(status(&site, None, LeaseAge::Never, 0, &now)), "NeverHeard");
-        assert_eq!(reason(status(&site, None, LeaseAge::Fresh, 0, &now)), "NoFacts");
-        site.status = Some(status(&site, None, LeaseAge::Fresh, 0, &now));
-        assert_eq!(Some(status(&site, None, LeaseAge::Fresh, 0, &now)), site.status, "written again, nothing changes");
+        assert_eq!(reason(status(&site, Told::default(), LeaseAge::Never, 0, &now)), "NeverHeard");
+        assert_eq!(reason(status(&site, Told::default(), LeaseAge::Fresh, 0, &now)), "NoFacts");
+        let bad = Unreadable {
+            namespace: Some("site-north".to_owned()),
+            name: "run-1".to_owned(),
+            labels: BTreeMap::new(),
+            error: "nonsense ".repeat(500),
+        };
+        let told = status(&site, Told { facts: None, unreadable: Some(bad) }, LeaseAge::Fresh, 0, &now);
+        let said = told.conditions[0].clone();
+        assert!(said.reason == "UnreadableReport" && said.message.contains("SiteReport run-1 in"), "{said:?}");
+        assert!(said.message.len() <= 1024, "the bound of a condition's message");
+        site.status = Some(status(&site, Told::default(), LeaseAge::Fresh, 0, &now));
+        assert_eq!(
+            Some(status(&site, Told::default(), LeaseAge::Fresh, 0, &now)),
+            site.status,
+            "written again, nothing changes"
+        );
     }
 }

@@ -2,15 +2,17 @@
 //! what it finds.
 use std::sync::Arc;
 
-use coalition_crds::names::{SITE_LABEL, site_namespace};
+use coalition_crds::names::{RUN_LABEL, SITE_LABEL, site_namespace};
 use coalition_crds::site::{Facts, Site};
 use coalition_crds::site_report::{SITE, SiteReport};
 use coalition_crds::{Checkpoint, CheckpointPolicy, SiteRun, TrainingRun};
 use coalition_kit::metrics::Metrics;
+use coalition_kit::unreadable::Unreadable;
 use coalition_kit::watch::{News, Watched};
 use coalition_planner::Millis;
 use coalition_protocol::{RunId, SiteId};
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ObjectMeta;
 use kube::runtime::watcher::Config;
 use kube::{Api, Client};
@@ -34,6 +36,8 @@ pub struct Sources {
     pub asked: Watched<SiteRun>,
     reports: Watched<SiteReport>,
     leases: Watched<Lease>,
+    /// What is remembered of runs, in the hub's own namespace.
+    pub memories: Watched<ConfigMap>,
     /// Who is woken.
     pub wake: Arc<Wake>,
     /// When sites were heard of.
@@ -55,8 +59,8 @@ fn see(heard: &Heard, wake: &Wake, kind: &str, meta: &ObjectMeta, news: News) {
 }
 
 impl Sources {
-    /// Starts all watches as tasks of `tasks`.
-    pub fn start(client: &Client, metrics: &Metrics, tasks: &mut JoinSet<()>) -> Self {
+    /// Starts all watches as tasks of `tasks`. `namespace` is the hub's own.
+    pub fn start(client: &Client, namespace: &str, metrics: &Metrics, tasks: &mut JoinSet<()>) -> Self {
         let (wake, heard) = (Arc::new(Wake::default()), Arc::new(Heard::default()));
         let (all, m) = (Config::default, Some(metrics));
         let w = wake.clone();
@@ -110,7 +114,17 @@ impl Sources {
         let leases = move |l: &Lease, news| see(&h, &w, "lease", &l.metadata, news);
         let of_sites = Config::default().labels(SITE_LABEL);
         let leases = Watched::start_telling(tasks, "Lease", m, Api::all(client.clone()), of_sites, leases);
-        Self { runs, policies, checkpoints, sites, asked, reports, leases, wake, heard }
+        let w = wake.clone();
+        // Its own writes wake nobody, but for one that comes after its run went.
+        let memories = move |m: &ConfigMap, news| {
+            if news == News::Listed || !m.metadata.labels.iter().flatten().any(|(_, run)| w.knows(run)) {
+                w.strays.notify_one();
+            }
+        };
+        let own = Api::namespaced(client.clone(), namespace);
+        let of_runs = Config::default().labels(RUN_LABEL);
+        let memories = Watched::start_telling(tasks, "ConfigMap", m, own, of_runs, memories);
+        Self { runs, policies, checkpoints, sites, asked, reports, leases, memories, wake, heard }
     }
 
     /// True once every object of every kind was seen.
@@ -122,6 +136,7 @@ impl Sources {
             && self.asked.is_ready()
             && self.reports.is_ready()
             && self.leases.is_ready()
+            && self.memories.is_ready()
     }
 
     /// Ends once every object of every kind was seen.
@@ -134,6 +149,7 @@ impl Sources {
             self.asked.ready(),
             self.reports.ready(),
             self.leases.ready(),
+            self.memories.ready(),
         );
     }
 
@@ -141,6 +157,17 @@ impl Sources {
     pub fn facts(&self, site: &str) -> Option<Facts> {
         let report = self.reports.get(Some(&site_namespace(site)), SITE)?;
         report.spec.site.as_ref().map(|s| s.facts.clone())
+    }
+
+    /// A report of a site that cannot be read, if there is one.
+    pub fn unreadable_of(&self, site: &str) -> Option<Unreadable> {
+        let namespace = site_namespace(site);
+        self.reports.unreadable().into_iter().find(|bad| bad.namespace.as_deref() == Some(&namespace))
+    }
+
+    /// True if there is such a Site, readable or not.
+    pub fn is_site(&self, name: &str) -> bool {
+        self.sites.get(None, name).is_some() || self.sites.unreadable_one(None, name).is_some()
     }
 
     /// What a site answers about a run.

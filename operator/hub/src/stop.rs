@@ -53,7 +53,7 @@ pub async fn bring_on(leader: &Leader, asked: &SiteRun) -> Result<State, ApplyEr
     let namespace = asked.metadata.namespace.as_deref().unwrap_or_default();
     let runs: Api<SiteRun> = Api::namespaced(leader.client.clone(), namespace);
     let named = || format!("SiteRun/{name} of site {site}");
-    let known = leader.sources.sites.get(None, site).is_some();
+    let known = leader.sources.is_site(site);
     if known && !(message.desired == Desired::Stop && message.nonce.ends_with(STOP)) {
         let mut told = SiteRun::new(name, asked.spec.clone());
         told.metadata.labels.clone_from(&asked.metadata.labels);

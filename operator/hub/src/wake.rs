@@ -12,7 +12,7 @@ pub struct Wake {
     pub list: Notify,
     /// A Site or what it says of itself changed.
     pub sites: Notify,
-    /// A SiteRun or Checkpoint changed that perhaps no run cares for any more.
+    /// Something changed that perhaps no run cares for any more: a SiteRun, a Checkpoint, what is remembered of a run.
     pub strays: Notify,
 }
 
@@ -30,6 +30,11 @@ impl Wake {
     /// Nobody listens to this bell any more.
     pub fn forget(&self, bell: &Arc<Notify>) {
         self.locked(|runs| runs.retain(|_, b| !Arc::ptr_eq(b, bell)));
+    }
+
+    /// True if somebody listens under this name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.locked(|runs| runs.contains_key(name))
     }
 
     /// Wakes one run; false if nobody listens under this name.

@@ -68,6 +68,8 @@ pub struct Metrics {
     pub lease: Family<Role, Gauge>,
     /// 1 while a watch has seen every object and works.
     pub watches: Family<Kind, Gauge>,
+    /// Objects that stand at an API server and cannot be read.
+    pub unreadable: Family<Kind, Gauge>,
     passes: Family<Kind, Histogram, fn() -> Histogram>,
     errors: Family<Failure, Counter>,
 }
@@ -82,12 +84,15 @@ impl Metrics {
         registry.register("lease_held", "1 while this process holds the role's Lease", lease.clone());
         let watches = Family::default();
         registry.register("watch_synced", "1 while a watch has seen every object and works", watches.clone());
+        let unreadable = Family::default();
+        let help = "Objects that stand at an API server and cannot be read";
+        registry.register("objects_unreadable", help, unreadable.clone());
         let passes: Family<Kind, Histogram, fn() -> Histogram> = Family::new_with_constructor(|| Histogram::new(PASS));
         registry.register("reconcile_duration_seconds", "How long passes took", passes.clone());
         let errors = Family::default();
         registry.register("reconcile_errors", "Passes that ended with an error", errors.clone());
         registry.register("build", "The program", Info::new(vec![("version", version)]));
-        Self { registry: Mutex::new(registry), writes, lease, watches, passes, errors }
+        Self { registry: Mutex::new(registry), writes, lease, watches, unreadable, passes, errors }
     }
 
     /// Adds a role's own figures.

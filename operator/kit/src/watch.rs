@@ -1,11 +1,12 @@
-//! One watch: a task of its own with its own pauses, so that a kind that cannot be read delays no other. Must not know what
-//! the objects are for.
+//! One watch: a task of its own with its own pauses, so that a kind that cannot be read delays no other; nor does an object that
+//! cannot ([`crate::unreadable`]). Must not know what the objects are for.
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt as _;
+use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, watcher};
@@ -14,6 +15,8 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use crate::metrics::{Kind, Metrics, Name};
+use crate::outage::is_away;
+use crate::unreadable::{Register, Unreadable};
 
 /// What a watch says of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,7 @@ where
 {
     store: Store<K>,
     ready: Arc<AtomicBool>,
+    unreadable: Register,
 }
 
 impl<K> Debug for Watched<K>
@@ -51,11 +55,12 @@ impl<K> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    /// Watches the objects of `api` that `config` selects. `changed` is called with every object that came, changed or went.
+    /// Watches the objects of `api` that `config` selects. `changed` is called with every object that came, changed or went, as
+    /// far as it can be read.
     pub fn start(
         tasks: &mut JoinSet<()>,
         kind: &'static str,
-        api: Api<K>,
+        api: Api<DeserializeGuard<K>>,
         config: watcher::Config,
         changed: impl Fn(&K) + Send + 'static,
     ) -> Self {
@@ -67,47 +72,65 @@ where
         tasks: &mut JoinSet<()>,
         kind: &'static str,
         metrics: Option<&Metrics>,
-        api: Api<K>,
+        api: Api<DeserializeGuard<K>>,
         config: watcher::Config,
         changed: impl Fn(&K, News) + Send + 'static,
     ) -> Self {
-        let (reader, writer) = store();
+        let (reader, mut writer) = store();
         let ready = Arc::new(AtomicBool::new(false));
         let is_ready = ready.clone();
         let works = metrics.map(|m| m.watches.get_or_create_owned(&Kind { kind: Name(kind) }));
+        let unreadable =
+            Register::new(kind, metrics.map(|m| m.unreadable.get_or_create_owned(&Kind { kind: Name(kind) })));
+        let watched = Self { store: reader, ready, unreadable };
+        let this = watched.clone();
         tasks.spawn(async move {
             // Who wrote which field says nothing to a reader, and is half of many objects.
             let lean = watcher(api, config).default_backoff().modify(|o| o.meta_mut().managed_fields = None);
-            let mut events = std::pin::pin!(lean.reflect(writer));
+            let mut events = std::pin::pin!(lean);
             let set = |value| works.as_ref().map(|w| w.set(value));
             set(0);
-            // Said once when it breaks and once when it works again, not with every attempt.
-            let mut broken = false;
+            // Said once when it breaks and once when it works again, not with every attempt; of a server that is away its
+            // client says so.
+            let mut broken: Option<bool> = None;
             while let Some(event) = events.next().await {
-                match event {
-                    Ok(watcher::Event::Apply(o)) => changed(&o, News::Changed),
-                    Ok(watcher::Event::InitApply(o)) => changed(&o, News::Listed),
-                    Ok(watcher::Event::Delete(o)) => changed(&o, News::Gone),
-                    Ok(watcher::Event::InitDone) => {
-                        is_ready.store(true, Ordering::Release);
-                        set(1);
-                    }
-                    Ok(watcher::Event::Init) => {}
+                let event = match event {
+                    Ok(event) => event,
                     Err(e) => {
-                        if !std::mem::replace(&mut broken, true) {
-                            tracing::warn!(kind, error = %e, "the watch broke; it is tried again");
+                        let told = !server_is_away(&e);
+                        if broken.is_none() {
                             set(0);
                         }
+                        if told && broken != Some(true) {
+                            tracing::warn!(kind, error = %e, "the watch broke; it is tried again");
+                        }
+                        broken = Some(told || broken == Some(true));
                         continue;
                     }
+                };
+                let done = matches!(event, watcher::Event::InitDone);
+                if let Some(event) = this.unreadable.sift(event, |namespace, name| this.get(namespace, name)) {
+                    writer.apply_watcher_event(&event);
+                    match event {
+                        watcher::Event::Apply(o) => changed(&o, News::Changed),
+                        watcher::Event::InitApply(o) => changed(&o, News::Listed),
+                        watcher::Event::Delete(o) => changed(&o, News::Gone),
+                        watcher::Event::Init | watcher::Event::InitDone => {}
+                    }
                 }
-                if std::mem::take(&mut broken) {
-                    tracing::info!(kind, "the watch works again");
+                if done {
+                    is_ready.store(true, Ordering::Release);
+                    set(1);
+                }
+                if let Some(told) = broken.take() {
+                    if told {
+                        tracing::info!(kind, "the watch works again");
+                    }
                     set(i64::from(is_ready.load(Ordering::Acquire)));
                 }
             }
         });
-        Self { store: reader, ready }
+        watched
     }
 
     /// True once every object was seen.
@@ -134,5 +157,24 @@ where
     /// All of them.
     pub fn all(&self) -> Vec<Arc<K>> {
         self.store.state()
+    }
+
+    /// The objects that cannot be read.
+    pub fn unreadable(&self) -> Vec<Unreadable> {
+        self.unreadable.all()
+    }
+
+    /// One object that stands there and cannot be read, as it is now; how it was read before is shown still.
+    pub fn unreadable_one(&self, namespace: Option<&str>, name: &str) -> Option<Unreadable> {
+        self.unreadable.get(namespace, name)
+    }
+}
+
+fn server_is_away(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(e) | WatchStartFailed(e) | WatchFailed(e) => is_away(e),
+        WatchError(status) => status.code >= 500,
+        NoResourceVersion => false,
     }
 }

@@ -101,11 +101,23 @@ impl Restarts {
 /// last, must fit.
 const SHOWN: usize = 600;
 
+/// How the last line of a failure begins that was killed for its memory: the site knows it from the pod, and writes it there.
+pub const OUT_OF_MEMORY: &str = "out of memory";
+
+/// How a failure ended, in words.
+pub fn meaning(f: &Failure) -> &str {
+    let last = last_line(f);
+    if last.starts_with(OUT_OF_MEMORY) { last } else { exit::meaning(f.exit_code) }
+}
+
+fn last_line(f: &Failure) -> &str {
+    f.log.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("").trim()
+}
+
 fn describe(site: &SiteId, f: &Failure) -> (Option<FailureReason>, String) {
     // 143 is what a worker that was asked to stop leaves with; every other code above 128 is a signal.
     let killed = f.exit_code > 128 && f.exit_code != i32::from(exit::STOPPED);
-    let last = f.log.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("").trim();
-    let shown: String = last.chars().take(SHOWN).collect();
+    let shown: String = last_line(f).chars().take(SHOWN).collect();
     let what = format!(
         "worker {} of {site} ended with exit code {} ({}){}{shown}",
         f.worker,

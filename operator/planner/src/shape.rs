@@ -14,5 +14,6 @@ pub fn of(spec: &TrainingRunSpec, labels: &BTreeMap<String, String>) -> Option<S
         cpu_threads: t.cpu_threads,
         image: spec.trainer.image.clone(),
         resources: t.resources.clone(),
+        priority_class_name: spec.priority_class_name.clone(),
     })
 }

@@ -1,10 +1,10 @@
 //! What a site waits for, and what will happen next if nothing changes, and when. In words for people; decides nothing.
-use coalition_protocol::{SiteId, exit};
+use coalition_protocol::SiteId;
 
 use crate::standing::Standing;
 use crate::status::SiteState;
 use crate::time::{Millis, words};
-use crate::{lost, members, void, windows};
+use crate::{lost, members, restarts, void, windows};
 
 /// (what it waits for, what comes next); empty where there is nothing to say.
 pub fn why(s: &Standing<'_>, site: &SiteId, state: SiteState) -> (String, String) {
@@ -31,7 +31,7 @@ pub fn why(s: &Standing<'_>, site: &SiteId, state: SiteState) -> (String, String
             let next = "loads its state and trains once all have joined";
             // Why they are not there: whoever sees this again and again should not have to look into a log first.
             let ended = s.report(site).and_then(|r| r.gang.last_failure.as_ref()).map_or_else(String::new, |f| {
-                format!("; the newest failure: worker {} {}", f.worker, exit::meaning(f.exit_code))
+                format!("; the newest failure: worker {} {}", f.worker, restarts::meaning(f))
             });
             (waits, format!("{next}{ended}"))
         }

@@ -29,6 +29,12 @@ pub fn admit<'a>(settings: &'a Settings, asked: &SiteRunSpec) -> Result<&'a Name
         let words = format!("image {image} is not allowed here: the site's owner lists it under `allowedImages`");
         refuse("ImageNotAllowed", words);
     }
+    let class = asked.shape.priority_class_name.as_deref();
+    if let Some(class) = class.filter(|c| !settings.priority_classes.contains_key(*c)) {
+        let words =
+            format!("PriorityClass {class} of the hub is none here: the site's owner maps it under `priorityClasses`");
+        refuse("PriorityClassNotMapped", words);
+    }
     let unknown: Vec<&str> =
         asked.message.requires.iter().map(String::as_str).filter(|f| !FEATURES.contains(f)).collect();
     if !unknown.is_empty() {
@@ -69,6 +75,8 @@ mod tests {
         assert_eq!(reasons(&s, |a| a["trainingRun"]["namespace"] = json!("x")), ["NamespaceNotListed"]);
         assert_eq!(reasons(&s, |a| a["site"] = json!("south")), ["OtherSite"]);
         assert_eq!(reasons(&s, |a| a["shape"]["image"] = json!("evil:1")), ["ImageNotAllowed"]);
+        assert_eq!(reasons(&s, |a| a["shape"]["priorityClassName"] = json!("mine")), ["PriorityClassNotMapped"]);
+        assert_eq!(reasons(&s, |a| a["shape"]["priorityClassName"] = json!("founding")), [] as [&str; 0]);
         assert_eq!(reasons(&s, |a| a["requires"] = json!(["gpu"])), ["FeatureUnknown"]);
         assert_eq!(reasons(&s, |a| a["shape"]["workers"] = json!(3)), ["TooManyWorkers"]);
         assert_eq!(reasons(&s, |a| a["shape"]["cpuThreads"] = json!(5)), ["TooManyThreads"]);

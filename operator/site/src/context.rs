@@ -54,6 +54,12 @@ impl Context {
         self.sources.asked.get(Some(&site_namespace(self.settings.name.as_str())), run)
     }
 
+    /// True if the hub asks something for this run that this site cannot read: it is not known what, so what was asked last
+    /// stands.
+    pub fn asks_unreadably(&self, run: &str) -> bool {
+        self.sources.asked.unreadable_one(Some(&site_namespace(self.settings.name.as_str())), run).is_some()
+    }
+
     /// The site's reports at the hub.
     pub fn reports(&self) -> Api<SiteReport> {
         Api::namespaced(self.hub.clone(), &site_namespace(self.settings.name.as_str()))

@@ -64,7 +64,7 @@ pub async fn lead(ctx: Arc<Context>) {
                     task.abort();
                     ctx.hosted.forget(&key.0, &key.1);
                     ctx.sources.bells.forget(&key.1);
-                    ctx.metrics.forget(&key.1);
+                    ctx.metrics.forget(&key.0, &key.1);
                 }
                 stays
             });
@@ -138,7 +138,8 @@ async fn create(ctx: &Context, asked: &SiteRun, namespace: &str, run: &str) {
 async fn clear_away(ctx: &Context, gang: &Gang) -> bool {
     let Some((namespace, name)) = key(gang) else { return false };
     let last = gang.spec.site_run.message.desired;
-    if !ctx.sources.asked.is_ready() || ctx.asked(&name).is_some() || last != Desired::Stop {
+    let asks = ctx.asked(&name).is_some() || ctx.asks_unreadably(&name);
+    if !ctx.sources.asked.is_ready() || asks || last != Desired::Stop {
         return false;
     }
     let api: Api<Gang> = Api::namespaced(ctx.local.clone(), &namespace);
@@ -165,7 +166,7 @@ async fn one(ctx: Arc<Context>, namespace: String, name: String) {
     };
     let mut watches = JoinSet::new();
     let reference = site.object().seen().spec.site_run.training_run.clone();
-    let api: Api<RunHistory> = Api::namespaced(ctx.hub.clone(), &reference.namespace);
+    let api = Api::namespaced(ctx.hub.clone(), &reference.namespace);
     let (history, uid) = (site.history().clone(), name.clone());
     let config = Config::default().fields(&format!("metadata.name={name}"));
     let _seen = Watched::start(&mut watches, "RunHistory", api, config, move |h: &RunHistory| {

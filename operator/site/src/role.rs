@@ -76,7 +76,7 @@ impl Site {
         let figures: &Figures = &process.metrics;
         let mut tasks = JoinSet::new();
         let hub = hub::client(&options.hub, &options.cluster, &local, &settings.name, &mut tasks).await?;
-        let hub = coalition_kit::client::counted(&hub, figures);
+        let hub = coalition_kit::client::counted(&hub, "the hub's API server", figures);
         let sources = Arc::new(Sources::start(&local, &hub, &settings, figures, &mut tasks));
 
         let (leads, hosted) = (Leading::default(), Arc::new(Hosted::default()));

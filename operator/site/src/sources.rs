@@ -91,14 +91,14 @@ impl Sources {
         let (mut gangs, mut pods) = (BTreeMap::new(), BTreeMap::new());
         for namespace in namespaces {
             let b = bells.clone();
-            let api: Api<Gang> = Api::namespaced(local.clone(), &namespace);
+            let api = Api::namespaced(local.clone(), &namespace);
             let watched = Watched::start_telling(tasks, "Gang", figures, api, ours(), move |g: &Gang, _| {
                 b.list.notify_one();
                 b.ring(g.meta().name.as_deref().unwrap_or_default());
             });
             gangs.insert(namespace.clone(), watched);
             let b = bells.clone();
-            let api: Api<Pod> = Api::namespaced(local.clone(), &namespace);
+            let api = Api::namespaced(local.clone(), &namespace);
             let watched = Watched::start_telling(tasks, "Pod", figures, api, ours(), move |p: &Pod, _| {
                 if let Some(run) = p.meta().labels.as_ref().and_then(|l| l.get(RUN_LABEL)) {
                     b.ring(run);
@@ -116,7 +116,7 @@ impl Sources {
         let nodes =
             Watched::start_telling(tasks, "Node", figures, Api::all(local.clone()), Config::default(), changed);
         let b = bells.clone();
-        let api: Api<SiteRun> = Api::namespaced(hub.clone(), &site_namespace(settings.name.as_str()));
+        let api = Api::namespaced(hub.clone(), &site_namespace(settings.name.as_str()));
         let asked = Watched::start_telling(tasks, "SiteRun", figures, api, Config::default(), move |r: &SiteRun, _| {
             b.list.notify_one();
             b.ring(r.meta().name.as_deref().unwrap_or_default());

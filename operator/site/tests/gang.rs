@@ -128,15 +128,20 @@ async fn is_replaced(t: &Api1, pods: &[Pod], tokens: [String; 2]) -> Result<Vec<
     let reply = both_join(t, &tokens, ["a2", "c"], ["10.1.0.1", "10.1.0.3"]).await?;
     assert_eq!(reply["attempt"], 2);
 
-    t.end(&pods[0], "10.1.0.1", 137).await?;
+    t.end_for_memory(&pods[0], "10.1.0.1").await?;
     let pods = t.current("a pod after the one that failed", [2, 2]).await?;
     t.gang("the failure", |g| {
         let s = g.status.as_ref()?;
         (s.failed == 1 && s.failures[0].exit_code == 137 && s.failures[0].worker == 0).then_some(())
     })
     .await?;
-    report(t, "the failure to be reported", |r| r.gang.last_failure.as_ref().is_some_and(|f| f.exit_code == 137))
-        .await?;
+    // What it could not say itself is the last line of what is told of it.
+    report(t, "the failure to be reported", |r| {
+        r.gang.last_failure.as_ref().is_some_and(|f| {
+            f.exit_code == 137 && f.log.lines().next_back().is_some_and(|l| l.starts_with("out of memory: "))
+        })
+    })
+    .await?;
 
     // A node that does not answer: its pod's worker gets another at once, and the old one is to go.
     t.start(&pods[0], "10.1.0.4").await?;

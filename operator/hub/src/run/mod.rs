@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalition_crds::TrainingRun;
+use coalition_kit::said::Said;
 use coalition_planner::{Millis, World};
 use coalition_protocol::RunId;
 use kube::Resource as _;
@@ -79,6 +80,7 @@ pub(crate) async fn keep(leader: Arc<Leader>, namespace: String, name: String) {
         reporter: Reporter::default(),
         counted: Counted::new(leader.figures.clone()),
     };
+    let mut said = Said::default();
     while let Some(object) = leader.sources.runs.get(Some(&namespace), &name) {
         let generation = object.metadata.generation;
         let span = tracing::info_span!("reconcile", kind = "TrainingRun", run = name, namespace, generation);
@@ -88,9 +90,14 @@ pub(crate) async fn keep(leader: Arc<Leader>, namespace: String, name: String) {
         leader.metrics.passed("TrainingRun", begun.elapsed(), failed);
         let wait = match next {
             Ok(Next::Now) => continue,
-            Ok(Next::Within(wait)) => wait,
+            Ok(Next::Within(wait)) => {
+                said.forget();
+                wait
+            }
             Err(e) => {
-                span.in_scope(|| tracing::warn!(error = %e, "the run was not brought on"));
+                if said.is_news(&e) {
+                    span.in_scope(|| tracing::warn!(error = %e, "the run was not brought on; it is tried again"));
+                }
                 // What stands at the server may be more than this hub knows: it is read again.
                 keeper.run = None;
                 AGAIN
@@ -102,6 +109,8 @@ pub(crate) async fn keep(leader: Arc<Leader>, namespace: String, name: String) {
         }
     }
     leader.sources.wake.forget(&bell);
+    // What a last pass wrote of it may have come after the others looked.
+    leader.sources.wake.strays.notify_one();
 }
 
 #[derive(Debug, thiserror::Error)]

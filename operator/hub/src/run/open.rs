@@ -20,7 +20,7 @@ impl Keeper {
         if self.memory.is_some() {
             return Ok(());
         }
-        let found = memory::read(&self.leader.client, &self.namespace, id)
+        let found = memory::read(&self.leader.client, &self.leader.namespace, id)
             .await
             .map_err(PassError::api(format!("ConfigMap/{id}")))?;
         let memory = found.unwrap_or_else(|| {

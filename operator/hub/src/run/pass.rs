@@ -18,7 +18,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use super::{Keeper, LONGEST, Next, PassError, Run};
-use crate::apply::{ApplyError, FINALIZER, Hand};
+use crate::apply::{ApplyError, FINALIZER, Hand, reference};
 use crate::{checkpoints, memory, observe, report, stop};
 
 impl Keeper {
@@ -47,6 +47,7 @@ impl Keeper {
         let stop = object.meta().annotations.as_ref().and_then(|a| a.get(STOP_ANNOTATION));
         world.suspend = object.spec.suspend || stop.is_some();
         world.named = checkpoints::named(&objects, &memory.retained);
+        world.named.extend(checkpoints::unreadable(&leader.sources, id));
         for seq in &world.named.clone() {
             world.announced(*seq);
         }
@@ -186,8 +187,7 @@ impl Keeper {
     /// Writes what a later hub must remember, if it is news.
     async fn note(&mut self, object: &TrainingRun, id: &RunId) -> Result<(), PassError> {
         let Some(memory) = self.memory.as_ref().filter(|m| m.differs(&self.written)) else { return Ok(()) };
-        let owner = object.controller_owner_ref(&());
-        memory::write(&self.leader.client, &self.namespace, id, owner, memory)
+        memory::write(&self.leader.client, &self.leader.namespace, id, &reference(object), memory)
             .await
             .map_err(PassError::api(format!("ConfigMap/{id}")))?;
         self.written = memory.clone();

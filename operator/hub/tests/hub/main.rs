@@ -3,6 +3,8 @@
 mod checkpoints;
 mod ends;
 mod kills;
+mod memory;
 mod refusals;
 mod runs;
 mod support;
+mod unreadable;

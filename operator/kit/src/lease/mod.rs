@@ -16,6 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub use step::Timing;
 use step::{Memory, Read, Write};
 
+use crate::outage::is_away;
+use crate::said::Said;
+
 /// Until when this process leads; none while it does not.
 pub type Until = Option<Instant>;
 
@@ -38,14 +41,21 @@ pub async fn keep(client: Client, lock: Lock, until: Arc<watch::Sender<Until>>, 
     let api: Api<Lease> = Api::namespaced(client, &lock.namespace);
     let origin = Instant::now();
     let clock = || u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut memory = Memory::default();
+    let (mut memory, mut said) = (Memory::default(), Said::default());
     while !*stop.borrow_and_update() {
         let next = Instant::now() + lock.timing.retry;
         // A request that takes longer than the time between two is given up: its answer would come too late to count.
         match timeout(lock.timing.retry, attempt(&api, &lock, &mut memory, &clock)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::warn!(lease = lock.name, error = %e, "the lease was not renewed"),
-            Err(_) => tracing::warn!(lease = lock.name, "the API server did not answer about the lease in time"),
+            Ok(Ok(())) => {
+                said.forget();
+            }
+            // Of a server that is away its client says so.
+            Ok(Err(e)) if is_away(&e) => tracing::debug!(lease = lock.name, error = %e, "the lease was not renewed"),
+            Ok(Err(e)) if said.is_news(&e) => {
+                tracing::warn!(lease = lock.name, error = %e, "the lease was not renewed; it is tried again");
+            }
+            Ok(Err(_)) => {}
+            Err(_) => tracing::debug!(lease = lock.name, "the API server did not answer about the lease in time"),
         }
         let leads = memory.leads_until(&lock.timing).map(|at| origin + Duration::from_millis(at));
         until.send_if_modified(|old| {

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::{Gang, PassError};
 use crate::callers::CurrentPod;
-use crate::gang::observe::process;
+use crate::gang::observe::{out_of_memory, process};
 use crate::{names, render};
 
 /// Pods of one gang that are made at a time: a burst that any API server bears.
@@ -69,10 +69,15 @@ impl Gang {
             }
             end => end,
         };
-        let log = match end {
+        let memory = self.seen_pod(pod).and_then(|p| out_of_memory(&p));
+        let mut log = match end {
             End::Exited(code) if is_failure(code) => last_lines(&api, pod).await,
             _ => String::new(),
         };
+        // Its own last line, for it could not say so itself: whoever repeats one line of a failure repeats this.
+        if let Some(words) = &memory {
+            log = format!("{}\n{words}\n", log.trim_end());
+        }
         loop {
             let now = self.site.gang().await.map_err(PassError::Gang)?;
             // A pod that never joined has no process: its name stands for it.
@@ -90,7 +95,10 @@ impl Gang {
             }
         }
         let (reason, what) = match end {
-            End::Exited(code) => ("PodEnded", format!("pod {pod} ended: exit code {code}, {}", exit::meaning(code))),
+            End::Exited(code) => {
+                let why = memory.as_deref().unwrap_or_else(|| exit::meaning(code));
+                ("PodEnded", format!("pod {pod} ended: exit code {code}, {why}"))
+            }
             End::Lost => ("PodLost", format!("pod {pod} is lost: evicted, or its node does not answer")),
         };
         self.ctx.events.warn(&self.reference(), reason, &what).await;

@@ -200,7 +200,7 @@ impl Gang {
         let at = Time(jiff::Timestamp::now());
         let written = self.site.object().write_status(|s| report::update(s, &seen, &standing, &at)).await;
         written.map_err(PassError::Object)?;
-        self.ctx.metrics.running(&self.name, report::running(&seen));
+        self.ctx.metrics.running(&self.namespace, &self.name, report::running(&seen));
         Ok(plan)
     }
 
@@ -209,7 +209,7 @@ impl Gang {
         if !self.ctx.sources.asked.is_ready() {
             return Ok(true);
         }
-        let Some(asked) = self.ctx.asked(&self.name) else { return Ok(false) };
+        let Some(asked) = self.ctx.asked(&self.name) else { return Ok(self.ctx.asks_unreadably(&self.name)) };
         let spec = GangSpec {
             site_run: asked.spec.clone(),
             site_run_generation: asked.metadata.generation.unwrap_or_default(),

@@ -8,6 +8,7 @@ use coalition_crds::gang::{Gang, GangPod, PodPhase};
 use coalition_crds::names::{BIRTH_LABEL, INDEX_LABEL};
 use coalition_gateway::GangState;
 use coalition_planner::gang::{End, Node, Observed, Pod, State, Wanted};
+use coalition_planner::restarts::OUT_OF_MEMORY;
 use k8s_openapi::api::core::v1 as core;
 use kube::{Api, Client, Resource as _};
 use tokio::time::timeout;
@@ -29,6 +30,9 @@ const NOT_ITS_OWN: [&str; 9] = [
     "UnexpectedAdmissionError",
     "PodGone",
 ];
+
+/// Reason of a container's end where the kernel killed it for its memory, as kubelets write it.
+const KILLED_FOR_MEMORY: &str = "OOMKilled";
 
 /// Something that could not be found out.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +191,26 @@ fn doing(pod: &core::Pod) -> State {
     }
 }
 
+/// That a pod was killed for its memory, with the way out; none if it was not.
+pub fn out_of_memory(pod: &core::Pod) -> Option<String> {
+    let ended = container(pod)?.terminated.as_ref()?;
+    if ended.reason.as_deref() != Some(KILLED_FOR_MEMORY) {
+        return None;
+    }
+    let containers = pod.spec.iter().flat_map(|s| &s.containers);
+    let mut limits = containers.filter(|c| c.name == CONTAINER).filter_map(|c| c.resources.as_ref()?.limits.as_ref());
+    Some(match limits.find_map(|l| l.get("memory")) {
+        Some(limit) => format!(
+            "{OUT_OF_MEMORY}: limit {}; raise resources.limits.memory, in a new run that begins from a checkpoint of this one, \
+             or, where the run sets none, in the site's settings (worker.resources)",
+            limit.0
+        ),
+        None => format!(
+            "{OUT_OF_MEMORY}: no limit is set, and its node had no more; set resources.requests.memory to what it needs"
+        ),
+    })
+}
+
 /// Why a pod does not run, in words; none if it does.
 fn trouble(pod: &core::Pod) -> Option<String> {
     if let Some(waiting) = container(pod).and_then(|s| s.waiting.as_ref()) {
@@ -253,5 +277,24 @@ mod tests {
             assert_eq!(state_of(status.clone()), expected, "{status}");
         }
         assert_eq!((host("10.0.0.1:80"), host("[fd00::1]:80")), ("10.0.0.1", "fd00::1"));
+    }
+
+    #[test]
+    fn a_pod_that_was_killed_for_its_memory_says_which_limit() {
+        let pod = |reason: &str, resources: serde_json::Value| -> core::Pod {
+            let state = json!({"terminated": {"exitCode": 137, "reason": reason}});
+            serde_json::from_value(json!({
+                "metadata": {},
+                "spec": {"containers": [{"name": "trainer", "resources": resources}]},
+                "status": {"phase": "Failed", "containerStatuses": [{"name": "trainer", "image": "", "imageID": "",
+                    "ready": false, "restartCount": 0, "state": state}]}
+            }))
+            .unwrap()
+        };
+        let limit = json!({"limits": {"memory": "2Gi"}});
+        assert_eq!(out_of_memory(&pod("Error", limit.clone())), None, "killed from outside");
+        let words = out_of_memory(&pod("OOMKilled", limit)).unwrap();
+        assert!(words.starts_with("out of memory: limit 2Gi; raise resources.limits.memory, in a new run"), "{words}");
+        assert!(out_of_memory(&pod("OOMKilled", json!({}))).unwrap().contains("no limit is set"));
     }
 }

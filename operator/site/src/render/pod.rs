@@ -55,6 +55,7 @@ pub fn pod(input: &Input<'_>, index: u32, birth: i64, config: &str) -> Pod {
         termination_grace_period_seconds: Some(i64::from(settings.worker.termination_grace_period_seconds)),
         node_selector: Some(settings.worker.node_selector.clone()).filter(|s| !s.is_empty()),
         tolerations: Some(settings.worker.tolerations.clone()).filter(|t| !t.is_empty()),
+        priority_class_name: priority(input),
         runtime_class_name: settings.worker.runtime_class_name.clone(),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
@@ -157,6 +158,12 @@ fn volumes(config: &str) -> Vec<Volume> {
         empty("cache"),
         empty("tmp"),
     ]
+}
+
+/// The site's own PriorityClass for the run's. A request that names one without such is refused before (`admit`).
+fn priority(input: &Input<'_>) -> Option<String> {
+    let class = input.spec().site_run.shape.priority_class_name.as_ref()?;
+    input.settings.priority_classes.get(class).cloned()
 }
 
 /// What the run sets, and the site's where it sets nothing.

@@ -39,7 +39,7 @@ fn a_worker_with_what_the_run_and_the_owner_ask_for() {
 ";
     let settings = Settings::parse(&format!("{GOOD}{more}")).unwrap();
     let resources = json!({"requests": {"cpu": "2", "memory": "4Gi"}, "limits": {"memory": "8Gi"}});
-    let shape = json!({"workers": 1, "cpuThreads": 4, "image": "registry.example/trainer:2", "resources": resources});
+    let shape = json!({"workers": 1, "cpuThreads": 4, "image": "registry.example/trainer:2", "resources": resources, "priorityClassName": "founding"});
     let gang = gang(shape);
     let input = Input { settings: &settings, gang: &gang, gateway: GATEWAY };
     insta::assert_yaml_snapshot!("pod-overlay", pod(&input, 0, 1, "c"));

@@ -47,7 +47,8 @@ pub struct Settings {
     /// What can be trained on here.
     #[serde(default, rename = "datasets")]
     pub data_sets: Vec<DataSet>,
-    /// The site's PriorityClass for each of the hub's. Requests of this version name none: it is read, and waits for them.
+    /// The site's PriorityClass for each of the hub's that runs may name (`spec.priorityClassName`). A run that names another is
+    /// refused.
     #[serde(default)]
     pub priority_classes: BTreeMap<String, String>,
     /// How other sites reach this one's courier.

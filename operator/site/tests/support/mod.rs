@@ -208,6 +208,12 @@ impl Api1 {
         self.status(&name, phase, ip, &json!({"terminated": {"exitCode": code}})).await
     }
 
+    /// The kernel kills a pod's container for its memory.
+    pub async fn end_for_memory(&self, pod: &Pod, ip: &str) -> Result<()> {
+        let name = pod.metadata.name.clone().context("a name")?;
+        self.status(&name, "Failed", ip, &json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})).await
+    }
+
     async fn status(&self, name: &str, phase: &str, ip: &str, state: &Value) -> Result<()> {
         let container =
             json!({"name": "trainer", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "state": state});

@@ -10,6 +10,7 @@ image: registry.example/trainer:1
 allowedImages: ['registry.example/trainer:*', 'other.example/*/t@sha256:*']
 store: {url: s3://north/coalition, endpoint: 'http://10.0.0.1:7070', secretName: store, plainHttp: true}
 datasets: [{name: words, url: s3://north/data/words}]
+priorityClasses: {founding: high}
 ";
 
 /// The identity of the run.
