@@ -56,7 +56,7 @@ the hub opens to it one by one. */ -}}
 {{- define "coalition.site.hubRules" -}}
 - apiGroups: [coalition.training]
   resources: [siteruns]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [coalition.training]
   resources: [sitereports]
   verbs: [get, create, update]

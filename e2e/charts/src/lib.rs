@@ -1,5 +1,7 @@
 //! Helm and the charts of this tree, as tests call them. Must not know what the objects are for: that is the tests' to say.
 
+pub mod rights;
+
 use anyhow::{Context, Result, bail};
 use coalition_cluster::tools::Tools;
 use serde_json::Value;

@@ -67,8 +67,8 @@ impl Control {
         ca.issue("apiserver-kubelet", Subject { user: "apiserver-kubelet", group: masters }, &[], &[])?;
 
         let etcd = Program::new("etcd", &tools.path("etcd")?, flags::etcd(folder), &logs);
-        let api =
-            Program::new("kube-apiserver", &tools.path("kube-apiserver")?, flags::api(ca, machine.address()), &logs);
+        let flags = flags::api(ca, machine.address(), folder)?;
+        let api = Program::new("kube-apiserver", &tools.path("kube-apiserver")?, flags, &logs);
         let mut others = Vec::new();
         if parts.controllers {
             let name = "kube-controller-manager";

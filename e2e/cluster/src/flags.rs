@@ -1,6 +1,7 @@
 //! The flags and configuration files of every Kubernetes component. Each that is not obvious says why. Must not know when
 //! they are started.
 
+use crate::audit;
 use crate::dns::ZONE;
 use crate::machine::Machine;
 use crate::pki::Authority;
@@ -34,8 +35,8 @@ pub fn etcd(folder: &Path) -> Vec<String> {
     ]
 }
 
-/// kube-apiserver that others reach at `address`.
-pub fn api(ca: &Authority, address: Ipv4Addr) -> Vec<String> {
+/// kube-apiserver that others reach at `address`; its files lie in `folder`.
+pub fn api(ca: &Authority, address: Ipv4Addr, folder: &Path) -> Result<Vec<String>> {
     let mut args = vec![
         format!("--advertise-address={address}"),
         format!("--tls-cert-file={}", ca.path("apiserver.crt")),
@@ -54,7 +55,8 @@ pub fn api(ca: &Authority, address: Ipv4Addr) -> Vec<String> {
         "--secure-port=6443",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--authorization-mode=Node,RBAC",
-        "--enable-admission-plugins=NodeRestriction",
+        // The second asks whoever makes an object that holds its owner for the right to do so, as some distributions do.
+        "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement",
         // Names of nodes resolve nowhere.
         "--kubelet-preferred-address-types=InternalIP",
         "--allow-privileged=true",
@@ -62,7 +64,8 @@ pub fn api(ca: &Authority, address: Ipv4Addr) -> Vec<String> {
         "--default-not-ready-toleration-seconds=5",
         "--default-unreachable-toleration-seconds=5",
     ]));
-    args
+    args.extend(audit::flags(folder)?);
+    Ok(args)
 }
 
 /// kube-controller-manager with the kubeconfig `config`.

@@ -22,6 +22,7 @@
 //! trainer, no planner.
 
 mod apply;
+mod audit;
 mod cgroups;
 mod cluster;
 mod control;
@@ -42,6 +43,7 @@ pub mod tools;
 pub mod wait;
 mod world;
 
+pub use audit::Asked;
 pub use cluster::Cluster;
 pub use fakes::FAKE;
 pub use fault::{Fault, Link, Place, Target};

@@ -78,6 +78,13 @@ impl World {
         Self::start().map(Some)
     }
 
+    /// Removes a world whose owner was killed, by its folder; false if it is somebody's. The next [`World::start`] does the same
+    /// with all of them.
+    pub fn remove_leftover(folder: &Path) -> Result<bool> {
+        let _guard = lock(&base()?.join("lock"), FlockOperation::LockExclusive)?;
+        remove_leftover(folder)
+    }
+
     /// Starts a cluster and waits until it is ready.
     pub fn cluster(&self, spec: Spec) -> Result<Cluster> {
         Cluster::start(self, spec)
@@ -205,25 +212,32 @@ fn lock(path: &Path, how: FlockOperation) -> Result<Option<File>> {
     }
 }
 
-/// Ends and removes every world whose owner is gone: by the number and start time of its own first process, never by a name.
+/// Ends and removes every world whose owner is gone.
 fn remove_leftovers(base: &Path) -> Result<()> {
     for entry in fs::read_dir(base).with_context(|| format!("cannot list {}", base.display()))? {
         let folder = entry.context("cannot list the worlds")?.path();
-        if !folder.is_dir() || lock(&folder.join("lock"), FlockOperation::NonBlockingLockExclusive)?.is_none() {
-            continue;
+        if folder.is_dir() {
+            remove_leftover(&folder)?;
         }
-        let init = fs::read_to_string(folder.join("init")).unwrap_or_default();
-        let mut words = init.split_whitespace().map(str::parse::<u64>);
-        if let (Some(Ok(pid)), Some(Ok(started))) = (words.next(), words.next()) {
-            let pid = i32::try_from(pid).context("no process has such a number")?;
-            if process::seen(pid).is_some_and(|seen| seen.started == started && !seen.zombie) {
-                // Its input closed with its owner, so it is about to end anyway.
-                process::Process::of(pid)?.kill(std::time::Duration::from_secs(30))?;
-            }
-        }
-        end(&folder)?;
     }
     Ok(())
+}
+
+/// Ends and removes a world, unless somebody holds it: by the number and start time of its own first process, never by a name.
+fn remove_leftover(folder: &Path) -> Result<bool> {
+    if lock(&folder.join("lock"), FlockOperation::NonBlockingLockExclusive)?.is_none() {
+        return Ok(false);
+    }
+    let init = fs::read_to_string(folder.join("init")).unwrap_or_default();
+    let mut words = init.split_whitespace().map(str::parse::<u64>);
+    if let (Some(Ok(pid)), Some(Ok(started))) = (words.next(), words.next()) {
+        let pid = i32::try_from(pid).context("no process has such a number")?;
+        if process::seen(pid).is_some_and(|seen| seen.started == started && !seen.zombie) {
+            // Its input closed with its owner, so it is about to end anyway.
+            process::Process::of(pid)?.kill(std::time::Duration::from_secs(30))?;
+        }
+    }
+    end(folder).map(|()| true)
 }
 
 /// Removes the control groups and files of a world whose processes are gone.

@@ -144,3 +144,44 @@ fn a_killed_owner_takes_its_world_with_it() -> Result<()> {
     assert_eq!(cgroups(&groups(&folder)), Vec::<String>::new());
     Ok(())
 }
+
+#[test]
+fn what_a_killed_one_left_is_removed_by_down() -> Result<()> {
+    if let Some(why) = tools::missing() {
+        println!("SKIPPED: {why}");
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let program = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coalition-cluster"));
+        command.arg("--state").arg(dir.path()).args(args).stdin(Stdio::null());
+        command
+    };
+    let down = || Ok::<_, anyhow::Error>(String::from_utf8(program(&["down"]).output()?.stdout)?);
+    assert_eq!(down()?, "no cluster is up\n");
+    let mut owner = program(&["serve", "--nodes", "1"]).spawn()?;
+    let lock = dir.path().join("lock");
+    let folder = wait::until("its world to begin", UP, || {
+        let text = fs::read_to_string(&lock).unwrap_or_default();
+        let said: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        Ok(said["folder"].as_str().map(PathBuf::from))
+    })?;
+    // While it starts: a second one is refused, and a shell says that there is none yet.
+    let second = program(&["serve", "--nodes", "0"]).output()?;
+    assert!(String::from_utf8(second.stderr)?.contains("another program serves a cluster"));
+    let shell = program(&["shell", "true"]).output()?;
+    assert!(String::from_utf8(shell.stderr)?.contains("not up yet"));
+    owner.kill()?;
+    owner.wait()?;
+    assert!(folder.is_dir(), "{} is gone before anybody removed it", folder.display());
+    assert_eq!(down()?, "no cluster is up; what one that was killed had left is removed\n");
+    assert!(!folder.exists(), "{} is left", folder.display());
+    assert_eq!(down()?, "no cluster is up\n");
+    let mut owner = program(&["serve", "--nodes", "1"]).spawn()?;
+    wait::until("it to begin", UP, || {
+        Ok((program(&["shell", "true"]).output()?.stderr.ends_with(b"waits for it\n")).then_some(()))
+    })?;
+    assert_eq!(down()?, "down\n");
+    assert!(!owner.wait()?.success(), "it was up already");
+    Ok(())
+}

@@ -51,11 +51,16 @@ impl Installed {
         self.helm(&["uninstall", "coalition", "--namespace", SYSTEM, "--wait", WAIT])
     }
 
-    fn release(&self, verb: &str, more: &[&str]) -> Result<()> {
-        let file = self.world().folder().join("values.json");
+    /// The values of its release.
+    pub(crate) fn all_values(&self) -> Result<Value> {
         let mut all = values(&self.hub().s3()?);
         merge(&mut all, self.values().clone());
-        fs::write(&file, all.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(all)
+    }
+
+    fn release(&self, verb: &str, more: &[&str]) -> Result<()> {
+        let file = self.world().folder().join("values.json");
+        fs::write(&file, self.all_values()?.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
         let file = file.display().to_string();
         let mut args =
             vec![verb, "coalition", "CHARTS/coalition", "--namespace", SYSTEM, "--values", &file, "--wait", WAIT];

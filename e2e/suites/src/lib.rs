@@ -27,6 +27,7 @@ mod heal;
 mod installed;
 mod manifest;
 mod recovery;
+pub mod rights;
 mod run;
 mod said;
 mod stand_in;

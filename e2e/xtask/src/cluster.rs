@@ -5,8 +5,9 @@ use crate::build::{cargo_program, root, target_dir};
 use crate::cache::Cache;
 use crate::setup::cluster;
 use crate::{proc, say};
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 /// What can be done with a cluster.
@@ -80,12 +81,8 @@ pub fn run(args: &Args) -> Result<()> {
     let value = cluster::value(&cluster::install(&Cache::open()?)?)?;
     let mut program = Command::new(build()?);
     program.arg("--state").arg(state).args(words).env(cluster::VARIABLE, value);
-    // The program has said what is wrong; its exit code is ours.
-    let status = program.status()?;
-    if !status.success() {
-        bail!("`{}` did not succeed", proc::show(&program));
-    }
-    Ok(())
+    // It takes this one's place: what it says, its exit code and the signals of the terminal are its own. Only returns if it could not.
+    Err(program.exec()).with_context(|| format!("`{}` did not start", proc::show(&program)))
 }
 
 /// Builds the program, which needs no libtorch, and returns its path.

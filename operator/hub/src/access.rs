@@ -27,7 +27,7 @@ pub fn objects(run: &RunId, site: &SiteId, owner: Option<OwnerReference>) -> (Ro
         api_groups: Some(vec![text(GROUP)]),
         resources: Some(vec![text("runhistories")]),
         resource_names: Some(vec![run.to_string()]),
-        verbs: ["get", "list", "watch"].map(text).to_vec(),
+        verbs: ["list", "watch"].map(text).to_vec(),
         ..PolicyRule::default()
     };
     let account = Subject {
@@ -72,7 +72,7 @@ mod tests {
         let rules = role.rules.unwrap();
         assert_eq!(rules.len(), 1);
         assert_eq!(rules[0].resource_names.as_deref(), Some(["a-1".to_owned()].as_slice()));
-        assert_eq!(rules[0].verbs, ["get", "list", "watch"]);
+        assert_eq!(rules[0].verbs, ["list", "watch"]);
         let subject = &binding.subjects.unwrap()[0];
         assert_eq!((subject.namespace.as_deref(), subject.name.as_str()), (Some("site-north"), "site"));
         assert_eq!(binding.role_ref.name, role.metadata.name.unwrap());

@@ -8,6 +8,7 @@ use crate::setup::{self, go, tools};
 use crate::{images, proc, quickstart, say};
 use anyhow::{Context, Result, bail};
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// What every stage may use.
@@ -45,6 +46,7 @@ pub const STAGES: &[Stage] = &[
         what: "Coalition installed on a real cluster: what its users do and what goes wrong",
         run: suites,
     },
+    Stage { name: "rights", what: "the chart grants what the suites used, no less and no more", run: rights },
     Stage { name: "whole", what: "whole runs: kills, lost sites, bad input (one seeded sample each)", run: whole },
     Stage { name: "quickstart", what: "the README's first command, in a short form", run: quickstart },
 ];
@@ -105,7 +107,7 @@ fn unit(gate: &Gate, tally: &mut Tally) -> Result<()> {
 /// Without a cluster, so without root: Helm is all they need.
 fn charts(gate: &Gate, tally: &mut Tally) -> Result<()> {
     let helm = go::install(&gate.cache, &go::HELM)?.display().to_string();
-    let which = format!("package(coalition-charts) and not ({CLUSTER})");
+    let which = format!("package(coalition-charts) and not ({CLUSTER}) and not ({RIGHTS})");
     nextest(gate, tally, &which, &[(setup::cluster::VARIABLE, helm)])
 }
 
@@ -117,13 +119,38 @@ const CLUSTER: &str = "(package(coalition-cluster) and kind(test)) \
      or (package(coalition-cli) and (binary(cluster) or binary(pods)))";
 /// The scenarios with everything installed.
 const SUITES: &str = "package(coalition-suites) and kind(test)";
+/// What compares the chart with what the scenarios used.
+const RIGHTS: &str = "package(coalition-charts) and binary(rights)";
+/// The variable by which scenarios and that test know where the one leaves and the other finds it.
+const USED: &str = "COALITION_USED_RIGHTS";
 
 fn cluster(gate: &Gate, tally: &mut Tally) -> Result<()> {
     nextest(gate, tally, CLUSTER, &with_images(gate)?)
 }
 
 fn suites(gate: &Gate, tally: &mut Tally) -> Result<()> {
-    nextest(gate, tally, SUITES, &with_images(gate)?)
+    let folder = used();
+    // What an earlier run used says nothing of this one.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    let mut environment = with_images(gate)?;
+    environment.push((USED, folder.display().to_string()));
+    nextest(gate, tally, SUITES, &environment)
+}
+
+/// Where scenarios leave which rights they used.
+fn used() -> PathBuf {
+    root().join("target/used-rights")
+}
+
+fn rights(gate: &Gate, tally: &mut Tally) -> Result<()> {
+    let mut environment = cluster_tools(gate)?;
+    // Where no scenario can be run, nothing can be compared: the test says so.
+    if !environment.is_empty() {
+        environment.push((USED, used().display().to_string()));
+    }
+    nextest(gate, tally, RIGHTS, &environment)
 }
 
 /// The programs of clusters, and the images that run on them, built.

@@ -3,16 +3,18 @@
 
 mod forward;
 mod state;
+mod stop;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use coalition_cluster::{Cluster, Spec, World, tools, wait};
-use state::State;
+use rustix::process::Signal;
+use state::{Found, Guard, Server, State};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long `up` waits: longer than each of its parts, which say better what did not come.
@@ -77,39 +79,77 @@ fn up(folder: &Path, size: Size) -> Result<()> {
     if let Some(why) = tools::missing() {
         bail!("no cluster can be started here: {why}");
     }
-    if let Some(state) = State::of_running(folder)? {
-        println!("a cluster is up already (`cargo xtask cluster down` ends it)\n");
-        state.explain();
-        return Ok(());
+    let log = folder.join("log");
+    match State::find(folder)? {
+        Found::Up(state) => {
+            println!("a cluster with {} is up already (`cargo xtask cluster down` ends it)\n", state.size);
+            state.explain();
+            return Ok(());
+        }
+        Found::Starting(_) => {
+            println!("somebody is starting one already: waiting for it (`cargo xtask cluster down` ends it)");
+            let state = wait::until("that cluster to be up", UP, || match State::find(folder)? {
+                Found::Up(state) => Ok(Some(state)),
+                Found::Starting(_) => Ok(None),
+                Found::Nothing => bail!("it ended before it was up; its log is {}", log.display()),
+            })?;
+            state.explain();
+            return Ok(());
+        }
+        Found::Nothing => drop(clear(folder)?),
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let start = Instant::now();
-    let path = folder.join("log");
-    let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut serve = spawn(folder, &log, size)?;
+    let stop = stop::notice()?;
+    let state = wait::until(&format!("the cluster to be up; its log is {}", log.display()), UP, || {
+        if let Some(status) = serve.try_wait().context("cannot watch the cluster")? {
+            // Nothing that `serve` itself does ends it so.
+            ensure!(status.signal() != Some(Signal::TERM.as_raw()), "somebody ended it before it was up");
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            bail!("the cluster ended with {status}; it said (in {}):\n{}", log.display(), said.trim());
+        }
+        if stop.is_asked() {
+            serve.kill().context("cannot end what was begun")?;
+            serve.wait().context("cannot wait for what was begun")?;
+            clear(folder)?;
+            bail!("interrupted: what was begun is ended");
+        }
+        match State::find(folder)? {
+            Found::Up(state) => Ok(Some(state)),
+            Found::Starting(_) | Found::Nothing => Ok(None),
+        }
+    })?;
+    println!("up in {:.1} s\n", start.elapsed().as_secs_f64());
+    state.explain();
+    Ok(())
+}
+
+/// Starts the one that serves, in the background.
+fn spawn(folder: &Path, path: &Path, size: Size) -> Result<Child> {
+    let log = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let me = std::env::current_exe().context("this program has no path")?;
     // A session of its own: it outlives the terminal.
     let mut serve = Command::new("setsid");
     serve.arg(me).arg("--state").arg(folder).args(["serve", "--nodes", &size.nodes.to_string()]);
     serve.args(["--kwok", &size.kwok.to_string()]);
     let log2 = log.try_clone().context("cannot share the log")?;
-    let mut serve = serve.stdin(Stdio::null()).stdout(log).stderr(log2).spawn().context("setsid did not start")?;
-    let state = wait::until("the cluster to be up", UP, || {
-        if let Some(status) = serve.try_wait().context("cannot watch the cluster")? {
-            let said = fs::read_to_string(&path).unwrap_or_default();
-            bail!("the cluster ended with {status}; it said:\n{}", said.trim());
-        }
-        State::of_running(folder)
-    })
-    .with_context(|| format!("its log is {}", path.display()))?;
-    println!("up in {:.1} s\n", start.elapsed().as_secs_f64());
-    state.explain();
-    Ok(())
+    serve.stdin(Stdio::null()).stdout(log).stderr(log2).spawn().context("setsid did not start")
+}
+
+/// Removes what one who was killed left; true if there was something.
+fn clear(folder: &Path) -> Result<bool> {
+    match Server::last(folder).folder {
+        Some(world) if world.is_dir() => World::remove_leftover(&world),
+        _ => Ok(false),
+    }
 }
 
 fn serve(folder: &Path, size: Size) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let guard = state::take(folder)?;
+    let mut guard = Guard::take(folder)?;
     let world = World::start()?;
+    guard.note(world.folder())?;
     let mut spec = Spec::whole("local", size.nodes).with_s3();
     if size.kwok > 0 {
         spec = spec.with_fake_nodes(size.kwok);
@@ -118,7 +158,7 @@ fn serve(folder: &Path, size: Size) -> Result<()> {
     let port = forward::start(world.pid(), (cluster.address(), 6443).into())?;
     let outside = state::outside_kubeconfig(folder, cluster.kubeconfig(), port)?;
     let state = State {
-        pid: std::process::id(),
+        size: format!("{} real and {} played nodes", size.nodes, size.kwok),
         world: world.pid(),
         inside: cluster.kubeconfig().to_owned(),
         outside,
@@ -126,9 +166,9 @@ fn serve(folder: &Path, size: Size) -> Result<()> {
         folder: world.folder().to_owned(),
         s3: store(&cluster)?,
     };
+    let stop = stop::notice()?;
     state.write(folder)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
-    runtime.block_on(state::told_to_end())?;
+    stop.wait();
     drop(cluster);
     drop(world);
     state::remove(folder)?;
@@ -150,7 +190,11 @@ fn store(cluster: &Cluster) -> Result<BTreeMap<String, String>> {
 }
 
 fn shell(folder: &Path, command: &[String]) -> Result<()> {
-    let state = State::of_running(folder)?.context("no cluster is up: `cargo xtask cluster up` starts one")?;
+    let state = match State::find(folder)? {
+        Found::Up(state) => state,
+        Found::Starting(_) => bail!("the cluster is not up yet: `cargo xtask cluster up` waits for it"),
+        Found::Nothing => bail!("no cluster is up: `cargo xtask cluster up` starts one"),
+    };
     let mut nsenter = Command::new("nsenter");
     nsenter.args(["--target", &state.world.to_string(), "--net", "--"]);
     if command.is_empty() {
@@ -168,12 +212,22 @@ fn shell(folder: &Path, command: &[String]) -> Result<()> {
 }
 
 fn down(folder: &Path) -> Result<()> {
-    let Some(state) = State::of_running(folder)? else {
-        println!("no cluster is up");
-        return Ok(());
-    };
-    state.tell_to_end()?;
-    wait::until("the cluster to end", DOWN, || Ok(State::of_running(folder)?.is_none().then_some(())))?;
+    match State::find(folder)? {
+        Found::Up(_) => Server::last(folder).tell_to_end()?,
+        Found::Starting(server) => server.tell_to_end()?,
+        Found::Nothing if clear(folder)? => {
+            println!("no cluster is up; what one that was killed had left is removed");
+            return Ok(());
+        }
+        Found::Nothing => {
+            println!("no cluster is up");
+            return Ok(());
+        }
+    }
+    let ended = || Ok(matches!(State::find(folder)?, Found::Nothing).then_some(()));
+    wait::until("the cluster to end", DOWN, ended)?;
+    // One that was still starting ends at once and leaves its files.
+    clear(folder)?;
     println!("down");
     Ok(())
 }

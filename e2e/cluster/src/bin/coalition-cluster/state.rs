@@ -1,21 +1,26 @@
 //! What `up` leaves for `shell` and `down`: who serves the cluster, and how to reach it. Whoever serves holds a lock, so a
 //! file that a killed one left deceives nobody.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use coalition_cluster::wait;
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::Duration;
+
+/// For how long the lock is tried: others look for microseconds.
+const LOOKS: Duration = Duration::from_secs(1);
 
 /// A served cluster.
 #[derive(Serialize, Deserialize)]
 pub struct State {
-    /// Who serves it.
-    pub pid: u32,
+    /// How many nodes it has, in words.
+    pub size: String,
     /// The first process of its world.
     pub world: i32,
     /// The kubeconfig for use inside the world.
@@ -30,20 +35,73 @@ pub struct State {
     pub s3: BTreeMap<String, String>,
 }
 
-/// Takes the lock of whoever serves. It is given back when the file is closed, however that comes.
-pub fn take(folder: &Path) -> Result<File> {
-    match lock(folder, FlockOperation::NonBlockingLockExclusive)? {
-        Some(held) => {
-            remove(folder)?;
-            Ok(held)
-        }
-        None => bail!("another program serves a cluster in {}: `cargo xtask cluster down` ends it", folder.display()),
+/// What there is in a folder.
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// Somebody starts a cluster.
+    Starting(Server),
+    /// One is up.
+    Up(Box<State>),
+}
+
+/// Who serves a cluster, from before it is up: written into the lock file, where it stays when its writer is killed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its process.
+    pub pid: u32,
+    /// The folder of its world, once there is one.
+    pub folder: Option<PathBuf>,
+}
+
+impl Server {
+    /// Who served last, or does; nobody before the first.
+    pub fn last(folder: &Path) -> Self {
+        let text = fs::read_to_string(folder.join("lock")).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Asks it to end. Only for one who holds the lock: so it lives, and the number is its own.
+    pub fn tell_to_end(&self) -> Result<()> {
+        let pid = Pid::from_raw(self.pid.cast_signed()).context("nobody has said who starts it: try again")?;
+        kill_process(pid, Signal::TERM).with_context(|| format!("process {} cannot be told to end", self.pid))
+    }
+}
+
+/// The lock of whoever serves. It is given back when this is dropped, however that comes.
+pub struct Guard {
+    file: File,
+    server: Server,
+}
+
+impl Guard {
+    /// Takes it.
+    pub fn take(folder: &Path) -> Result<Self> {
+        // Who only looks has it for a moment.
+        let file = wait::until("the lock", LOOKS, || lock(folder, FlockOperation::NonBlockingLockExclusive));
+        let taken = || format!("another program serves a cluster in {}", folder.display());
+        let guard = Self { file: file.with_context(taken)?, server: Server { pid: std::process::id(), folder: None } };
+        guard.write()?;
+        remove(folder)?;
+        Ok(guard)
+    }
+
+    /// Notes where its world is, for whoever has to remove it if this program is killed.
+    pub fn note(&mut self, world: &Path) -> Result<()> {
+        self.server.folder = Some(world.to_owned());
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
+        let text = serde_json::to_string(&self.server).context("two fields are always JSON")?;
+        self.file.set_len(0).and_then(|()| self.file.write_all_at(text.as_bytes(), 0)).context("cannot write the lock")
     }
 }
 
 fn lock(folder: &Path, how: FlockOperation) -> Result<Option<File>> {
     let path = folder.join("lock");
-    let file = File::create(&path).with_context(|| format!("cannot make the lock {}", path.display()))?;
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+    let file = file.with_context(|| format!("cannot make the lock {}", path.display()))?;
     match flock(&file, how) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -51,24 +109,32 @@ fn lock(folder: &Path, how: FlockOperation) -> Result<Option<File>> {
     }
 }
 
-/// Removes the file that says how to reach a cluster.
+/// Removes the files that say how to reach a cluster.
 pub fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_file(folder.join("state.json")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("cannot remove state.json"),
-        _ => Ok(()),
+    for name in ["state.json", "kubeconfig"] {
+        match fs::remove_file(folder.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove {name}"));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 impl State {
-    /// What is up in `folder`, if something is.
-    pub fn of_running(folder: &Path) -> Result<Option<Self>> {
+    /// What there is in `folder`.
+    pub fn find(folder: &Path) -> Result<Found> {
         // Shared: two that only look do not take each other for one who serves.
         if !folder.is_dir() || lock(folder, FlockOperation::NonBlockingLockShared)?.is_some() {
-            return Ok(None);
+            return Ok(Found::Nothing);
         }
         // Not there yet while it starts; written by renaming, so never half.
-        let Ok(text) = fs::read_to_string(folder.join("state.json")) else { return Ok(None) };
-        serde_json::from_str(&text).map(Some).context("state.json is damaged: end the cluster's process by hand")
+        let Ok(text) = fs::read_to_string(folder.join("state.json")) else {
+            return Ok(Found::Starting(Server::last(folder)));
+        };
+        let state = serde_json::from_str(&text).context("state.json is damaged: end the cluster's process by hand")?;
+        Ok(Found::Up(Box::new(state)))
     }
 
     /// Writes it into `folder`.
@@ -90,24 +156,6 @@ impl State {
         }
         println!("\nfiles and logs: {}", self.folder.display());
     }
-
-    /// Asks whoever serves it to end it.
-    pub fn tell_to_end(&self) -> Result<()> {
-        // It holds the lock, so it lives, and the number is its own.
-        let pid = Pid::from_raw(self.pid.cast_signed()).context("state.json names no process")?;
-        kill_process(pid, Signal::TERM).with_context(|| format!("process {} cannot be told to end", self.pid))
-    }
-}
-
-/// Returns when this program is told to end.
-pub async fn told_to_end() -> Result<()> {
-    let mut term = signal(SignalKind::terminate()).context("no handler for SIGTERM")?;
-    let mut int = signal(SignalKind::interrupt()).context("no handler for SIGINT")?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    Ok(())
 }
 
 /// Writes a copy of the kubeconfig at `inside` that goes by the loopback `port`; returns its path.
@@ -124,24 +172,34 @@ pub fn outside_kubeconfig(folder: &Path, inside: &Path, port: u16) -> Result<Pat
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_who_holds_the_lock_is_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = State {
-            pid: 1,
+    fn state() -> State {
+        State {
+            size: String::new(),
             world: 2,
             inside: "/in".into(),
             outside: "/out".into(),
             search_path: "/bin".into(),
             folder: "/f".into(),
             s3: BTreeMap::new(),
-        };
-        let held = take(dir.path()).unwrap();
-        assert!(State::of_running(dir.path()).unwrap().is_none(), "it is still starting");
-        state.write(dir.path()).unwrap();
-        assert_eq!(State::of_running(dir.path()).unwrap().unwrap().world, 2);
-        assert!(take(dir.path()).is_err());
+        }
+    }
+
+    #[test]
+    fn only_who_holds_the_lock_is_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let find = || State::find(dir.path()).unwrap();
+        assert!(matches!(find(), Found::Nothing));
+        let mut held = Guard::take(dir.path()).unwrap();
+        let me = Server { pid: std::process::id(), folder: None };
+        assert!(matches!(find(), Found::Starting(server) if server == me));
+        held.note(Path::new("/world")).unwrap();
+        state().write(dir.path()).unwrap();
+        assert!(matches!(find(), Found::Up(state) if state.world == 2));
+        assert!(Guard::take(dir.path()).is_err());
         drop(held);
-        assert!(State::of_running(dir.path()).unwrap().is_none(), "a file that a killed one left");
+        assert!(matches!(find(), Found::Nothing), "a file that a killed one left");
+        assert_eq!(Server::last(dir.path()).folder.as_deref(), Some(Path::new("/world")), "it is known what it left");
+        assert!(Guard::take(dir.path()).is_ok());
+        assert_eq!(Server::last(dir.path()).folder, None);
     }
 }
