@@ -13,5 +13,7 @@ fn nothing_that_is_away_for_a_while_stops_training() -> Result<()> {
     let Some(at) = Installed::or_skip(Layout::one(1))? else { return Ok(()) };
     let run = at.apply(&Tiny::new("demo").endless())?;
     run.until_round(2)?;
-    [Part::Operator, Part::ApiServer, Part::Etcd].into_iter().try_for_each(|part| missed(&at, &run, part, AWAY).map(drop))
+    [Part::Operator, Part::ApiServer, Part::Etcd]
+        .into_iter()
+        .try_for_each(|part| missed(&at, &run, part, AWAY).map(drop))
 }

@@ -5,9 +5,9 @@
 //! and numbers, or lists of numbers, by name. The gate runs the same trials, a few of them; only the count differs. Which
 //! campaigns there are is told in `campaigns.rs`.
 
-use crate::campaigns::{ALL, Campaign, Figure, Harness, Of};
 use crate::build::Builder;
 use crate::cache::Cache;
+use crate::campaigns::{ALL, Campaign, Figure, Harness, Of};
 use crate::results::{self, Row};
 use crate::trials::Trials;
 use crate::{images, proc, say, setup, stats};

@@ -160,11 +160,21 @@ pub const ALL: &[Campaign] = &[
             Figure::worst("process_formed_seconds", "process killed: met again, worst", "s", ""),
             Figure::worst("process_committed_seconds", "process killed: next commit, worst", "s", "<= 1.5"),
             // A tenth is what eight values of some 0.4 s scatter by, with looks 20 ms apart.
-            Figure::median("later_over_earlier", "kills 5 to 8 beside kills 1 to 4, ratio of means, median", "", "<= 1.1"),
+            Figure::median(
+                "later_over_earlier",
+                "kills 5 to 8 beside kills 1 to 4, ratio of means, median",
+                "",
+                "<= 1.1",
+            ),
             Figure::worst("container_committed_seconds", "container killed: next commit, worst", "s", "<= 6"),
             Figure::worst("pod_committed_seconds", "pod deleted: next commit, worst", "s", "<= 8"),
             Figure::worst("node_noticed_seconds", "node killed: noticed by the cluster, worst", "s", ""),
-            Figure::worst("node_after_notice_seconds", "node killed: from there to the next commit, worst", "s", "<= 8"),
+            Figure::worst(
+                "node_after_notice_seconds",
+                "node killed: from there to the next commit, worst",
+                "s",
+                "<= 8",
+            ),
         ],
     },
     Campaign {
@@ -220,7 +230,12 @@ pub const ALL: &[Campaign] = &[
             Figure::worst("memory_mib", "resident memory of a process, worst", "MiB", "<= 100"),
             Figure::worst("cpu_percent", "processor time of all processes, worst", "% of a core", "<= 1"),
             Figure::worst("writes_a_second", "API writes beside leases, pods and events, worst", "a second", ""),
-            Figure::worst("all_begun_seconds", "from the first apply to the first round of the last run, worst", "s", ""),
+            Figure::worst(
+                "all_begun_seconds",
+                "from the first apply to the first round of the last run, worst",
+                "s",
+                "",
+            ),
         ],
     },
 ];

@@ -104,7 +104,7 @@ async fn is_gone(leader: &Leader, run: &RunReference) -> Result<bool, ApplyError
     let api: Api<TrainingRun> = Api::namespaced(leader.client.clone(), &run.namespace);
     let found = api.get_metadata_opt(&run.name).await;
     let found = found.map_err(|e| ApplyError::api(format!("TrainingRun/{}", run.name), e))?;
-    Ok(!found.is_some_and(|r| r.metadata.uid.as_deref() == Some(run.uid.as_str())))
+    Ok(found.is_none_or(|r| r.metadata.uid.as_deref() != Some(run.uid.as_str())))
 }
 
 fn has_run(leader: &Leader, object: &Checkpoint) -> bool {

@@ -121,7 +121,7 @@ mod tests {
         status.store(503, Ordering::SeqCst);
         ask().await;
         status.store(200, Ordering::SeqCst);
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
         ask().await;
         assert_eq!(lines.taken(), [] as [&str; 0]);
         for away in [503, 0] {

@@ -109,12 +109,12 @@ impl Sources {
         let (b, standing) = (bells.clone(), Mutex::new(Standing::default()));
         let changed = move |n: &Node, news| {
             let mut standing = standing.lock().unwrap_or_else(PoisonError::into_inner);
-            if standing.changed(n.meta().name.as_deref().unwrap_or_default(), (news != News::Gone).then(|| is_ready(n))) {
+            if standing.changed(n.meta().name.as_deref().unwrap_or_default(), (news != News::Gone).then(|| is_ready(n)))
+            {
                 b.ring_all();
             }
         };
-        let nodes =
-            Watched::start_telling(tasks, "Node", figures, Api::all(local.clone()), Config::default(), changed);
+        let nodes = Watched::start_telling(tasks, "Node", figures, Api::all(local.clone()), Config::default(), changed);
         let b = bells.clone();
         let api = Api::namespaced(hub.clone(), &site_namespace(settings.name.as_str()));
         let asked = Watched::start_telling(tasks, "SiteRun", figures, api, Config::default(), move |r: &SiteRun, _| {

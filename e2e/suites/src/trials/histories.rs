@@ -110,5 +110,7 @@ pub(super) fn trial(seed: u64) -> Result<Value> {
         let did = history(&at, &format!("run-{n}"), &mut dice).with_context(|| format!("run {n} of seed {seed}"))?;
         done.extend(did);
     }
-    Ok(json!({"detail": format!("{RUNS} histories: {}", done.join(", ")), "histories": RUNS, "disturbances": done.len()}))
+    Ok(
+        json!({"detail": format!("{RUNS} histories: {}", done.join(", ")), "histories": RUNS, "disturbances": done.len()}),
+    )
 }

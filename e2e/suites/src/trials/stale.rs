@@ -60,7 +60,7 @@ pub fn replaced(run: &Run<'_>, how: Cut) -> Result<f64> {
 
 /// The one and the other in turn.
 pub(super) fn trial(seed: u64) -> Result<Value> {
-    let how = if seed % 2 == 0 { Cut::Cable } else { Cut::Asleep };
+    let how = if seed.is_multiple_of(2) { Cut::Cable } else { Cut::Asleep };
     let at = install(Layout::one(3))?;
     let run = at.apply(&Tiny::new("demo").endless())?;
     run.until_round(2)?;

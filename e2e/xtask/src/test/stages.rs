@@ -75,11 +75,7 @@ fn deny(gate: &Gate, tally: &mut Tally) -> Result<()> {
 /// By the program as the others were built: built alone, it would have features of its own.
 fn crds(gate: &Gate, tally: &mut Tally) -> Result<()> {
     let mut crdgen = Command::new(gate.builder.programs()?.join("crdgen"));
-    check(
-        tally,
-        crdgen.arg("--check").current_dir(root()),
-        "find the CRDs up to date (`cargo xtask crds` writes them)",
-    )
+    check(tally, crdgen.arg("--check").current_dir(root()), "find the CRDs up to date (`cargo xtask crds` writes them)")
 }
 
 fn clippy(gate: &Gate, tally: &mut Tally) -> Result<()> {

@@ -42,7 +42,8 @@ impl Courier {
         let why = CourierError::NoHolder { key: key.to_owned(), holders: "no other site is known".to_owned() };
         self.locked(|w| {
             w.stock.absent.insert(seq);
-            let failed = || Failed { times: 1, again: Instant::now(), why: why.to_string(), own_store: why.own_store() };
+            let failed =
+                || Failed { times: 1, again: Instant::now(), why: why.to_string(), own_store: why.own_store() };
             w.failed.entry(key.to_owned()).or_insert_with(failed);
         });
     }
