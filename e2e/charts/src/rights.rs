@@ -76,6 +76,14 @@ impl Use {
         self.code == 403
     }
 
+    /// True if the two differ in the answer alone.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let what = |one: &Self| (one.account.clone(), one.verb.clone(), one.group.clone(), one.resource.clone());
+        what(self) == what(other)
+            && (&self.namespace, &self.path) == (&other.namespace, &other.path)
+            && self.names.is_subset(&other.names)
+    }
+
     /// The verbs that it needed: what a patch made new needed `create` too, which no request says.
     pub fn verbs(&self) -> Vec<&str> {
         if self.verb == "patch" && self.code == 201 { vec!["patch", "create"] } else { vec![&self.verb] }
@@ -190,6 +198,15 @@ mod tests {
         let (account, names) = ("home:me".to_owned(), [name.to_owned()].into());
         let (group, resource, verb) = (String::new(), resource.to_owned(), verb.to_owned());
         Use { account, verb, group, resource, namespace: Some(namespace.to_owned()), names, path: None, code: 200 }
+    }
+
+    #[test]
+    fn two_uses_are_alike_whatever_was_answered_if_the_one_names_no_more() {
+        let refused = Use { code: 403, ..used("get", "leases", "home", "mine") };
+        let both = Use { names: ["mine", "other"].map(str::to_owned).into(), ..used("get", "leases", "home", "mine") };
+        assert!(refused.is_as(&both) && !both.is_as(&refused));
+        assert!(!refused.is_as(&used("list", "leases", "home", "mine")));
+        assert!(!refused.is_as(&used("get", "leases", "away", "mine")));
     }
 
     #[test]

@@ -96,7 +96,9 @@ fn the_chart_grants_what_is_used_and_nothing_else() -> Result<()> {
         for one in &scenario.uses {
             asked += 1;
             if one.is_refused() {
-                if !refused.iter().any(|row| row.is(one)) {
+                // An API server that comes up knows no Role yet, and refuses for a moment what it allowed before and after.
+                let at_times = scenario.uses.iter().any(|other| !other.is_refused() && one.is_as(other));
+                if !at_times && !refused.iter().any(|row| row.is(one)) {
                     wrong.push(format!("refused in {name}: {one}"));
                 }
                 continue;
